@@ -1,0 +1,1 @@
+"""Continual learning for PyTorch: a learner is a fold over its stream."""

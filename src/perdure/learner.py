@@ -1,0 +1,394 @@
+"""A model that keeps learning: state = fold(observe, stream)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from perdure import checkpoint
+from perdure.batch import Batch
+from perdure.combination import check_combination
+from perdure.engine import Engine
+from perdure.errors import CheckpointMismatch, InvalidValue, NonFinite
+from perdure.growth import Grows
+from perdure.method import Method
+from perdure.model import HasFeatures, takes_task
+from perdure.optimiser import Factory, NamedOptimiser
+from perdure.step import Step, rejoin, split
+
+VERBS = ("grow", "recall", "penalty", "project", "constrain", "settle", "consolidate", "decide")
+FORMAT = 1
+
+
+class Learner:
+    """A model that keeps learning, by the methods that it is given.
+
+    Args:
+        model: any module. One with `takes_task = True` is called with task ids beside the inputs.
+        methods: what keeps it from forgetting; none is naive fine-tuning.
+        optimizer: makes the optimiser from parameters; the default is SGD at 0.05.
+        loss: `loss(outputs, y)`, a functional loss of torch that also takes `reduction="none"`.
+        engine: device, precision, ranks; one CPU by default.
+        prepare: from raw inputs to what the model takes, at training and at inference; the
+            default scales uint8 to [0, 1] and leaves floats alone.
+        augment: from prepared inputs and a generator to what this update trains on, recalled rows
+            included; never at inference.
+        schedule: from the number of the update to a factor on the learning rate.
+        seed: of the methods, their memories and the augmentation.
+
+    Raises:
+        IllegalCombination: two methods claim one name, one slot or one memory.
+
+    Example:
+        >>> from perdure.methods import EWC
+        >>> learner = Learner(nn.Linear(4, 2), EWC(strength=10.0))
+        >>> step = learner.observe(Batch(torch.zeros(3, 4), torch.tensor([0, 1, 0])))
+        >>> learner.predict(torch.zeros(1, 4)).shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *methods: Method,
+        optimizer: Factory = partial(torch.optim.SGD, lr=0.05),
+        loss: Callable[..., Tensor] = F.cross_entropy,
+        engine: Engine | None = None,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+        augment: Callable[[Tensor, Generator], Tensor] | None = None,
+        schedule: Callable[[int], float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_combination(methods)
+        self.engine = engine or Engine()
+        self.model = model.to(self.engine.device)
+        self.methods = methods
+        self.loss = loss
+        self.prepare = prepare or scale_uint8
+        self.augment = augment
+        self.schedule = schedule
+        self.seed = seed
+        self.rng = Generator().manual_seed(seed)
+        self.updates = 0
+        self.rows = 0
+        self.consolidations = 0
+        for method in methods:
+            method.seed(seed)
+        self._having = {verb: [m for m in methods if m.implements(verb)] for verb in VERBS}
+        self._slots = {
+            slot: next((m for m in methods if m.implements(slot)), None)
+            for slot in ("forward", "loss", "update")
+        }
+        if self.engine.ranks is not None:
+            self.engine.ranks.broadcast(model.state_dict().values())
+        self.params: dict[str, nn.Parameter] = {}
+        self.refresh()
+        self.optimiser = NamedOptimiser(optimizer, self.params)
+        self._call = torch.compile(model) if self.engine.compile else model
+
+    # -- learning --------------------------------------------------------------------------------
+
+    def observe(self, batch: Batch) -> Step:
+        """Learn from one batch: one update, and whatever the methods keep of it.
+
+        Raises:
+            NonFinite: a loss term is NaN or infinite; the parameters are as before the call.
+        """
+        batch = self.engine.place(batch)
+        self._grow(batch)
+        owner = self._slots["update"]
+        step = self.update(batch) if owner is None else owner.update(self, batch)
+        self.rows += batch.new
+        return step
+
+    def update(self, batch: Batch) -> Step:
+        """One pass through the pipeline of verbs; `observe` without growth and counting of rows."""
+        if not self.model.training:
+            self.model.train()
+        step = Step(self, batch)
+        for method in self._having["recall"]:
+            recalled = method.recall(step)
+            if recalled is not None:
+                step.join(method, self.engine.place(recalled))
+        if self.schedule is not None:
+            self.optimiser.scale_lr(self.schedule(self.updates))
+        self._differentiate(step)
+        self.engine.finish_gradients(self.params, self.optimiser.torch)
+        self._project(step)
+        if self.engine.step(self.params, self.optimiser.torch):
+            for method in self._having["constrain"]:
+                method.constrain(step)
+            for method in self._having["settle"]:
+                method.settle(step)
+        self.optimiser.torch.zero_grad(set_to_none=True)
+        self.updates += 1
+        return step
+
+    def consolidate(self, data: Batch | Iterable[Batch] | None = None) -> None:
+        """Close a task: methods measure importance, snapshot teachers, prune, choose exemplars.
+
+        Args:
+            data: the rows of the task that ended, as one batch or as an iterable of batches that
+                can be iterated over more than once.
+
+        Raises:
+            InvalidValue: a method needs the task's rows and none were given.
+        """
+        wanting = [m for m in self._having["consolidate"] if m.needs.data]
+        if data is None and wanting:
+            raise InvalidValue(
+                f"{wanting[0]} needs the rows of the task that ended; call consolidate(data)"
+            )
+        rows = _Placed(self.engine, [data] if isinstance(data, Batch) else data or ())
+        by_writing = sorted(self._having["consolidate"], key=lambda m: not m.writes_parameters)
+        for method in by_writing:
+            method.consolidate(self, rows)
+        self.consolidations += 1
+        self.refresh()
+
+    # -- answering -------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, task: int | Tensor | None = None) -> Tensor:  # (n, classes)
+        """The model's outputs, after what methods decide; changes no state.
+
+        Args:
+            x: raw inputs (n, ...).
+            task: one task id, or one a row (n,), where the model asks for it.
+        """
+        if self.model.training:
+            self.model.eval()
+        x = x.to(self.engine.device)
+        if isinstance(task, int):
+            task = torch.full((len(x),), task, device=self.engine.device)
+        out = self.forward(self.prepare(x), task)
+        for method in self._having["decide"]:
+            out = method.decide(self, x, out)
+        return out
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:  # (n, d)
+        """The representation under the head of raw inputs, in evaluation mode.
+
+        Raises:
+            InvalidValue: the model has no `features`.
+        """
+        if not isinstance(self.model, HasFeatures):
+            raise InvalidValue(
+                f"{type(self.model).__name__} has no features(x); wrap a backbone and a head in "
+                "perdure.nets.Classifier, or give the model such a method"
+            )
+        if self.model.training:
+            self.model.eval()
+        with self.engine.autocast():
+            out: Tensor = self.model.features(self.prepare(x.to(self.engine.device)))
+        return out.float()
+
+    def forward(self, inputs: Tensor, task: Tensor | None) -> Tensor:
+        """The model's outputs for prepared inputs, in float32 whatever the precision."""
+        args = (inputs, task) if takes_task(self.model) else (inputs,)
+        with self.engine.autocast():
+            out: Tensor = self._call(*args)
+        return out.float()
+
+    # -- teachers --------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copies of the trainable parameters and of the buffers: a teacher for `recite`."""
+        held = {**self.params, **dict(self.model.named_buffers())}
+        return {name: tensor.detach().clone() for name, tensor in held.items()}
+
+    @torch.no_grad()
+    def recite(self, teacher: Mapping[str, Tensor], inputs: Tensor, task: Tensor | None) -> Tensor:
+        """What the model answered to prepared inputs when `teacher` was taken, in evaluation mode.
+
+        Outputs that grew since then come from the live model: leave them out.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        args = (inputs, task) if takes_task(self.model) else (inputs,)
+        with self.engine.autocast():
+            out: Tensor = torch.func.functional_call(self.model, dict(teacher), args)
+        self.model.train(was_training)
+        return out.float()
+
+    # -- state -----------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Look again at which parameters are trainable and which modules grow."""
+        self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on, as tensors and plain values."""
+        return {
+            "format": FORMAT,
+            "plans": {name: module.plan() for name, module in self._growing.items()},
+            "model": dict(self.model.state_dict()),
+            "frozen": [n for n, p in self.model.named_parameters() if not p.requires_grad],
+            "optimiser": self.optimiser.state_dict(),
+            "methods": {method.name: method.state_dict() for method in self.methods},
+            "engine": self.engine.state_dict(),
+            "rng": self.rng.get_state(),
+            "updates": self.updates,
+            "rows": self.rows,
+            "consolidations": self.consolidations,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state` bit for bit, given the same model, methods and settings.
+
+        Raises:
+            CheckpointMismatch: the checkpoint is of another format, model or set of methods.
+        """
+        self._check_belongs(state)
+        for name, plan in state["plans"].items():
+            module = self.model.get_submodule(name)
+            if not isinstance(module, Grows):
+                raise CheckpointMismatch(f"the checkpoint grew {name!r}, which cannot grow here")
+            module.rebuild(plan)
+        checkpoint.check_fits(self.model.state_dict(), state["model"])
+        self.model.load_state_dict(state["model"])
+        frozen = set(state["frozen"])
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        self.refresh()
+        self.optimiser.load_state_dict(state["optimiser"], dict(self.model.named_parameters()))
+        for method in self.methods:
+            method.load_state_dict(state["methods"][method.name])
+        self.engine.load_state_dict(state["engine"])
+        self.rng.set_state(state["rng"].cpu())
+        self.updates = state["updates"]
+        self.rows = state["rows"]
+        self.consolidations = state["consolidations"]
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to one safetensors file; a crash leaves the old file or the new one."""
+        checkpoint.save(path, self.state_dict())
+
+    def load(self, path: str | Path) -> None:
+        """Read what `save` wrote and continue from there."""
+        self.load_state_dict(checkpoint.load(path))
+
+    def __repr__(self) -> str:
+        """Model class and methods, as in the constructor."""
+        return f"Learner({', '.join([type(self.model).__name__, *map(repr, self.methods)])})"
+
+    # -- the pipeline's parts --------------------------------------------------------------------
+
+    def _grow(self, batch: Batch) -> None:
+        ranks = self.engine.ranks
+        call_for = batch if ranks is None else ranks.everyone(batch)
+        grew = False
+        for module in self._growing.values():
+            grew |= module.grow(call_for)
+        for method in self._having["grow"]:
+            grew |= method.grow(self, call_for)
+        if grew:
+            self.refresh()
+            self.optimiser.grow(self.params)
+            if ranks is not None:
+                ranks.broadcast(self.model.state_dict().values())
+
+    def _differentiate(self, step: Step) -> None:
+        """Forward and backward; in several passes over parts of the rows where the engine says so."""
+        pieces = min(self.engine.accumulate, step.current)
+        if pieces <= 1:
+            self._forward(step)
+            self.engine.backward(self._total(step))
+            return
+        passes = list(split(step, pieces))
+        for piece in passes:
+            self._forward(piece)
+            share = len(piece.batch) / len(step.batch)
+            self.engine.backward(self._total(piece) * share)
+            for name, term in piece.terms.items():
+                step.terms[name] = step.terms.get(name, 0.0) + term.detach() * share
+        step.inputs = rejoin(passes, [piece.inputs for piece in passes])
+        step.outputs = rejoin(passes, [piece.outputs.detach() for piece in passes])
+
+    def _forward(self, step: Step) -> None:
+        inputs = self.prepare(step.batch.x)
+        step.inputs = inputs if self.augment is None else self.augment(inputs, self.rng)
+        special = self._slots["forward"]
+        if special is not None:
+            step.outputs, step.batch = special.forward(step)
+        else:
+            step.outputs = self.forward(step.inputs, step.batch.task)
+
+    def _total(self, step: Step) -> Tensor:
+        special = self._slots["loss"]
+        total = self._base_loss(step) if special is None else special.loss(step)
+        step.terms["loss"] = total
+        for method in self._having["penalty"]:
+            term = method.penalty(step)
+            if term is not None:
+                step.terms[method.name] = term
+                total = total + term
+        if not math.isfinite(total.item()):
+            self._refuse(step)
+        return total
+
+    def _base_loss(self, step: Step) -> Tensor:
+        """The mean of the loss over all rows, each by its weight."""
+        if step.batch.weight is None:
+            return self.loss(step.outputs, step.batch.y)
+        each = self.loss(step.outputs, step.batch.y, reduction="none")
+        each = each if each.dim() == 1 else each.flatten(1).mean(1)
+        return torch.dot(each, step.batch.weight) / step.batch.weight.sum()
+
+    def _project(self, step: Step) -> None:
+        if not self._having["project"]:
+            return
+        grads = step.applied
+        for method in self._having["project"]:
+            grads = method.project(step, grads)
+        for name, grad in grads.items():
+            self.params[name].grad = grad
+
+    def _refuse(self, step: Step) -> None:
+        """Say which term is not finite, before it reaches the parameters."""
+        self.optimiser.torch.zero_grad(set_to_none=True)
+        bad = [name for name, term in step.terms.items() if not bool(torch.isfinite(term))]
+        name = bad[0] if bad else "the sum of the terms"
+        owner = next((m.explain() for m in self.methods if m.name == name), "the base loss")
+        lr = self.optimiser.torch.param_groups[0]["lr"]
+        raise NonFinite(
+            f"loss term {name!r} is {step.terms.get(name)} at update {self.updates} ({owner}; "
+            f"learning rate {lr}); the parameters are as before this update. Lower the learning "
+            "rate or the strength, clip with Engine(clip=1.0), or look for NaN in the inputs"
+        )
+
+    def _check_belongs(self, state: Mapping[str, Any]) -> None:
+        if state.get("format") != FORMAT:
+            raise CheckpointMismatch(
+                f"the checkpoint has format {state.get('format')!r}; this perdure reads {FORMAT}"
+            )
+        ours, theirs = {m.name for m in self.methods}, set(state["methods"])
+        if ours != theirs:
+            raise CheckpointMismatch(
+                f"the checkpoint was written by methods {sorted(theirs)} and this learner has "
+                f"{sorted(ours)}"
+            )
+
+
+def scale_uint8(x: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]; anything else unchanged."""
+    return x.float().div_(255) if x.dtype == torch.uint8 else x
+
+
+class _Placed:
+    """Batches on the engine's device, as often as they are iterated over."""
+
+    def __init__(self, engine: Engine, batches: Iterable[Batch]) -> None:
+        self.engine, self.batches = engine, batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self.engine.place(batch).seen() for batch in self.batches)

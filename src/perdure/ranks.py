@@ -1,0 +1,83 @@
+"""Data parallel learning over ranks: gradients are averaged explicitly, by name.
+
+Wrapping the model in DistributedDataParallel would leave a head that grows later, and every gradient
+taken with `torch.autograd.grad`, silently local to its rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from perdure.batch import Batch
+from perdure.errors import InvalidValue
+
+
+class Ranks:
+    """The processes that learn one model together, each from its own shard of the stream.
+
+    Start them with `torchrun` and make this object in each. Every rank must make the same calls in
+    the same order: observe as often, consolidate as often.
+
+    Args:
+        backend: "gloo" (CPU) or "nccl" (one GPU a rank); None picks by what is available.
+
+    Raises:
+        InvalidValue: the process was not started by `torchrun` or an initialised process group.
+    """
+
+    def __init__(self, backend: str | None = None) -> None:
+        if not dist.is_initialized():
+            if not dist.is_torchelastic_launched():
+                raise InvalidValue(
+                    "Ranks needs one process per rank; start the script with: "
+                    "torchrun --nproc-per-node=2 script.py"
+                )
+            dist.init_process_group(backend or ("nccl" if torch.cuda.is_available() else "gloo"))
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
+
+    def average(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean of each tensor over the ranks, in one collective call."""
+        flat = torch.cat([tensors[name].flatten() for name in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        pieces = flat.split([tensor.numel() for tensor in tensors.values()])
+        return {
+            name: piece.view_as(tensors[name]) for name, piece in zip(tensors, pieces, strict=True)
+        }
+
+    def average_gradients(self, params: Mapping[str, torch.nn.Parameter]) -> None:
+        """Replace each `.grad` by its mean over the ranks; a gradient no rank has stays None."""
+        has = torch.tensor([float(p.grad is not None) for p in params.values()])
+        has = has.to(next(iter(params.values())).device)
+        dist.all_reduce(has, op=dist.ReduceOp.MAX)
+        shared = [name for name, flag in zip(params, has.tolist(), strict=True) if flag]
+        grads = {
+            name: torch.zeros_like(params[name]) if params[name].grad is None else params[name].grad
+            for name in shared
+        }
+        for name, grad in self.average(grads).items():  # type: ignore[arg-type]
+            params[name].grad = grad
+
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Give every rank the values of rank 0, so that what was drawn at random agrees."""
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), src=0)
+
+    def everyone(self, batch: Batch) -> Batch:
+        """This rank's inputs' shape with the labels and task ids of all ranks, to grow alike."""
+        tasks = torch.full_like(batch.y, -1) if batch.task is None else batch.task
+        found = torch.stack((batch.y, tasks), 1).unique(dim=0).to(torch.int64)
+        count = torch.tensor([len(found)], device=found.device)
+        dist.all_reduce(count, op=dist.ReduceOp.MAX)
+        padded = found[:1].repeat(int(count), 1)
+        padded[: len(found)] = found
+        gathered = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(gathered, padded)
+        rows = torch.cat(gathered).unique(dim=0)
+        x = batch.x[:1].expand(len(rows), *batch.x.shape[1:])
+        return Batch(x, rows[:, 0], None if batch.task is None else rows[:, 1])
