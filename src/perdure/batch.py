@@ -1,4 +1,4 @@
-"""Rows that travel together: what every stream yields, every method recalls and every memory holds."""
+"""Rows that travel together: what streams yield, methods recall and memories hold."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Batch:
     def __add__(self, other: Batch) -> Batch:
         """All rows of both, new ones first.
 
-        An extra that one side lacks is left out, since a value cannot be invented; a weight that one
-        side lacks is one.
+        An extra that one side lacks is left out, since a value cannot be invented; a weight
+        that one side lacks is one.
         """
         if self.new < len(self) and other.new:
             a, b, m = self, other, self.new
@@ -127,3 +127,8 @@ class Batch:
             None if self.weight is None else change(self.weight),
             new,
         )
+
+
+def scale_uint8(x: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]; anything else unchanged."""
+    return x.float().div_(255) if x.dtype == torch.uint8 else x

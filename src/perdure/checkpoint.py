@@ -1,4 +1,4 @@
-"""State on disk: one safetensors file, tensors as its body, everything else as JSON in its header."""
+"""State on disk: one safetensors file, tensors in its body, the rest as JSON in its header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which methods may share a learner; the pairs that may not are refused at construction, by name."""
+"""Which methods may share a learner; pairs that may not are refused at construction, by name."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
@@ -25,8 +25,10 @@ class Engine:
             the loss and skips a step whose gradients overflowed.
         clip: largest global norm of the gradients, after `project`; None leaves them.
         accumulate: forward and backward passes that one update is split into, to save memory.
-        compile: compile forward, loss and backward with `torch.compile`: the first batch of each
-            shape takes seconds to minutes, the others run faster. Needs a C++ compiler on the CPU.
+        compile: compile forward, loss, backward and optimiser into one graph with `torch.compile`:
+            the first batch of a shape takes seconds to minutes, the others run faster, most so on
+            small models. Needs a C++ compiler on the CPU. Refused beside methods that act inside
+            the update (penalty, project, loss), and beside the settings below or above.
         ranks: the processes to learn with, or None to learn alone.
 
     Raises:
@@ -64,6 +66,10 @@ class Engine:
     def place(self, batch: Batch) -> Batch:
         """The batch on the engine's device."""
         return batch.to(self.device)
+
+    def placed(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+        """Batches on the engine's device, none of them new, as often as they are iterated over."""
+        return _Placed(self, batches)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which the model's forward pass runs."""
@@ -115,7 +121,7 @@ class Engine:
         return tensors if self.ranks is None else self.ranks.average(tensors)
 
     def state_dict(self) -> dict[str, Any]:
-        """The loss scale of fp16, and the random state that dropout and initialisation draw from."""
+        """The loss scale of fp16, and the random state of dropout and initialisation."""
         cuda = self.device.type == "cuda"
         return {
             "scaler": dict(self._scaler.state_dict()),
@@ -130,3 +136,11 @@ class Engine:
         torch.set_rng_state(state["rng"].cpu())
         if self.device.type == "cuda" and state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)
+
+
+class _Placed:
+    def __init__(self, engine: Engine, batches: Iterable[Batch]) -> None:
+        self.engine, self.batches = engine, batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self.engine.place(batch).seen() for batch in self.batches)

@@ -9,7 +9,7 @@ PerdureError
 ├── NonFinite                      a loss term became NaN or infinite
 ├── CheckpointMismatch             a checkpoint does not belong to this learner
 ├── MissingExtra(ImportError)      an optional dependency is not installed
-└── DataUnavailable                a data set is neither in a local folder nor downloadable, or is damaged
+└── DataUnavailable                a data set is neither local nor downloadable, or is damaged
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            f"this needs {module.split('.')[0]!r}, which is not installed; "
+            f"this needs {module.split('.', maxsplit=1)[0]!r}, which is not installed; "
             f"run: pip install 'perdure[{extra}]'"
         ) from error
 

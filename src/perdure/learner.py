@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from perdure import checkpoint
-from perdure.batch import Batch
+from perdure import checkpoint, pipeline
+from perdure.batch import Batch, scale_uint8
 from perdure.combination import check_combination
+from perdure.compiled import Update, check_compilable
 from perdure.engine import Engine
-from perdure.errors import CheckpointMismatch, InvalidValue, NonFinite
+from perdure.errors import CheckpointMismatch, InvalidValue
 from perdure.growth import Grows
 from perdure.method import Method
 from perdure.model import HasFeatures, takes_task
 from perdure.optimiser import Factory, NamedOptimiser
-from perdure.step import Step, rejoin, split
+from perdure.step import Step
 
 VERBS = ("grow", "recall", "penalty", "project", "constrain", "settle", "consolidate", "decide")
 FORMAT = 1
@@ -81,8 +81,8 @@ class Learner:
         self.consolidations = 0
         for method in methods:
             method.seed(seed)
-        self._having = {verb: [m for m in methods if m.implements(verb)] for verb in VERBS}
-        self._slots = {
+        self.having = {verb: [m for m in methods if m.implements(verb)] for verb in VERBS}
+        self.slots = {
             slot: next((m for m in methods if m.implements(slot)), None)
             for slot in ("forward", "loss", "update")
         }
@@ -90,8 +90,10 @@ class Learner:
             self.engine.ranks.broadcast(model.state_dict().values())
         self.params: dict[str, nn.Parameter] = {}
         self.refresh()
+        self._factory = optimizer
         self.optimiser = NamedOptimiser(optimizer, self.params)
-        self._call = torch.compile(model) if self.engine.compile else model
+        if self.engine.compile:
+            check_compilable(self.engine, model, methods, scheduled=schedule is not None)
 
     # -- learning --------------------------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class Learner:
         """
         batch = self.engine.place(batch)
         self._grow(batch)
-        owner = self._slots["update"]
+        owner = self.slots["update"]
         step = self.update(batch) if owner is None else owner.update(self, batch)
         self.rows += batch.new
         return step
@@ -113,19 +115,17 @@ class Learner:
         if not self.model.training:
             self.model.train()
         step = Step(self, batch)
-        for method in self._having["recall"]:
+        for method in self.having["recall"]:
             recalled = method.recall(step)
             if recalled is not None:
                 step.join(method, self.engine.place(recalled))
         if self.schedule is not None:
             self.optimiser.scale_lr(self.schedule(self.updates))
-        self._differentiate(step)
-        self.engine.finish_gradients(self.params, self.optimiser.torch)
-        self._project(step)
-        if self.engine.step(self.params, self.optimiser.torch):
-            for method in self._having["constrain"]:
+        apply = pipeline.apply_compiled if self.engine.compile else pipeline.apply
+        if apply(self, step):
+            for method in self.having["constrain"]:
                 method.constrain(step)
-            for method in self._having["settle"]:
+            for method in self.having["settle"]:
                 method.settle(step)
         self.optimiser.torch.zero_grad(set_to_none=True)
         self.updates += 1
@@ -141,13 +141,13 @@ class Learner:
         Raises:
             InvalidValue: a method needs the task's rows and none were given.
         """
-        wanting = [m for m in self._having["consolidate"] if m.needs.data]
+        wanting = [m for m in self.having["consolidate"] if m.needs.data]
         if data is None and wanting:
             raise InvalidValue(
                 f"{wanting[0]} needs the rows of the task that ended; call consolidate(data)"
             )
-        rows = _Placed(self.engine, [data] if isinstance(data, Batch) else data or ())
-        by_writing = sorted(self._having["consolidate"], key=lambda m: not m.writes_parameters)
+        rows = self.engine.placed([data] if isinstance(data, Batch) else data or ())
+        by_writing = sorted(self.having["consolidate"], key=lambda m: not m.writes_parameters)
         for method in by_writing:
             method.consolidate(self, rows)
         self.consolidations += 1
@@ -169,7 +169,7 @@ class Learner:
         if isinstance(task, int):
             task = torch.full((len(x),), task, device=self.engine.device)
         out = self.forward(self.prepare(x), task)
-        for method in self._having["decide"]:
+        for method in self.having["decide"]:
             out = method.decide(self, x, out)
         return out
 
@@ -195,7 +195,7 @@ class Learner:
         """The model's outputs for prepared inputs, in float32 whatever the precision."""
         args = (inputs, task) if takes_task(self.model) else (inputs,)
         with self.engine.autocast():
-            out: Tensor = self._call(*args)
+            out: Tensor = self.model(*args)
         return out.float()
 
     # -- teachers --------------------------------------------------------------------------------
@@ -221,10 +221,19 @@ class Learner:
 
     # -- state -----------------------------------------------------------------------------------
 
+    def restart(self, params: Mapping[str, Tensor]) -> None:
+        """Set parameters and buffers by name, as `snapshot` gave them; begin the optimiser anew.
+
+        What grew since the snapshot keeps its values.
+        """
+        self.model.load_state_dict(params, strict=False)
+        self.optimiser = NamedOptimiser(self._factory, self.params)
+
     def refresh(self) -> None:
         """Look again at which parameters are trainable and which modules grow."""
         self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
+        self.compiled: Update | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, as tensors and plain values."""
@@ -289,82 +298,13 @@ class Learner:
         grew = False
         for module in self._growing.values():
             grew |= module.grow(call_for)
-        for method in self._having["grow"]:
+        for method in self.having["grow"]:
             grew |= method.grow(self, call_for)
         if grew:
             self.refresh()
             self.optimiser.grow(self.params)
             if ranks is not None:
                 ranks.broadcast(self.model.state_dict().values())
-
-    def _differentiate(self, step: Step) -> None:
-        """Forward and backward; in several passes over parts of the rows where the engine says so."""
-        pieces = min(self.engine.accumulate, step.current)
-        if pieces <= 1:
-            self._forward(step)
-            self.engine.backward(self._total(step))
-            return
-        passes = list(split(step, pieces))
-        for piece in passes:
-            self._forward(piece)
-            share = len(piece.batch) / len(step.batch)
-            self.engine.backward(self._total(piece) * share)
-            for name, term in piece.terms.items():
-                step.terms[name] = step.terms.get(name, 0.0) + term.detach() * share
-        step.inputs = rejoin(passes, [piece.inputs for piece in passes])
-        step.outputs = rejoin(passes, [piece.outputs.detach() for piece in passes])
-
-    def _forward(self, step: Step) -> None:
-        inputs = self.prepare(step.batch.x)
-        step.inputs = inputs if self.augment is None else self.augment(inputs, self.rng)
-        special = self._slots["forward"]
-        if special is not None:
-            step.outputs, step.batch = special.forward(step)
-        else:
-            step.outputs = self.forward(step.inputs, step.batch.task)
-
-    def _total(self, step: Step) -> Tensor:
-        special = self._slots["loss"]
-        total = self._base_loss(step) if special is None else special.loss(step)
-        step.terms["loss"] = total
-        for method in self._having["penalty"]:
-            term = method.penalty(step)
-            if term is not None:
-                step.terms[method.name] = term
-                total = total + term
-        if not math.isfinite(total.item()):
-            self._refuse(step)
-        return total
-
-    def _base_loss(self, step: Step) -> Tensor:
-        """The mean of the loss over all rows, each by its weight."""
-        if step.batch.weight is None:
-            return self.loss(step.outputs, step.batch.y)
-        each = self.loss(step.outputs, step.batch.y, reduction="none")
-        each = each if each.dim() == 1 else each.flatten(1).mean(1)
-        return torch.dot(each, step.batch.weight) / step.batch.weight.sum()
-
-    def _project(self, step: Step) -> None:
-        if not self._having["project"]:
-            return
-        grads = step.applied
-        for method in self._having["project"]:
-            grads = method.project(step, grads)
-        for name, grad in grads.items():
-            self.params[name].grad = grad
-
-    def _refuse(self, step: Step) -> None:
-        """Say which term is not finite, before it reaches the parameters."""
-        self.optimiser.torch.zero_grad(set_to_none=True)
-        bad = [name for name, term in step.terms.items() if not bool(torch.isfinite(term))]
-        name = bad[0] if bad else "the sum of the terms"
-        owner = next((m.explain() for m in self.methods if m.name == name), "the base loss")
-        lr = self.optimiser.torch.param_groups[0]["lr"]
-        raise NonFinite(
-            f"loss term {name!r} is {step.terms.get(name)} at update {self.updates} ({owner}; "
-            f"learning rate {lr}); the parameters are as before this update. Lower the learning "
-            "rate or the strength, clip with Engine(clip=1.0), or look for NaN in the inputs"
-        )
 
     def _check_belongs(self, state: Mapping[str, Any]) -> None:
         if state.get("format") != FORMAT:
@@ -377,18 +317,3 @@ class Learner:
                 f"the checkpoint was written by methods {sorted(theirs)} and this learner has "
                 f"{sorted(ours)}"
             )
-
-
-def scale_uint8(x: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]; anything else unchanged."""
-    return x.float().div_(255) if x.dtype == torch.uint8 else x
-
-
-class _Placed:
-    """Batches on the engine's device, as often as they are iterated over."""
-
-    def __init__(self, engine: Engine, batches: Iterable[Batch]) -> None:
-        self.engine, self.batches = engine, batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (self.engine.place(batch).seen() for batch in self.batches)

@@ -45,9 +45,17 @@ class Needs:
 class Stateful(Protocol):
     """A part of a method's state that has a state of its own, such as a memory."""
 
-    def seed(self, seed: int) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+    def seed(self, seed: int) -> None:
+        """Seed the part's own generator."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        ...
 
 
 class Method:
@@ -62,6 +70,8 @@ class Method:
     needs: Needs = Needs()
     writes_parameters: ClassVar[bool] = False
     """Whether `consolidate` changes the model, so that it runs before those that only look."""
+    bounded: ClassVar[bool] = True
+    """Whether the state stops growing while a task goes on."""
 
     rng: Generator
 
@@ -122,7 +132,7 @@ class Method:
         return getattr(type(self), verb) is not getattr(Method, verb)
 
     def seed(self, seed: int) -> None:
-        """Give the method and each `Stateful` part its own generator, derived from the run's seed."""
+        """Give the method and each `Stateful` part a generator derived from the run's seed."""
         own = crc32(f"{seed}/{self.name}".encode())
         self.rng = Generator().manual_seed(own)
         for key, part in self.parts().items():
@@ -172,10 +182,9 @@ class Method:
 
     def __repr__(self) -> str:
         """The constructor call that makes this method, arguments at their default left out."""
-        signature = inspect.signature(type(self).__init__)
         given = [
             f"{name}={getattr(self, name)!r}"
-            for name, parameter in list(signature.parameters.items())[1:]
+            for name, parameter in inspect.signature(type(self)).parameters.items()
             if getattr(self, name) != parameter.default
         ]
         return f"{type(self).__name__}({', '.join(given)})"

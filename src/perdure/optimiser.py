@@ -1,4 +1,4 @@
-"""An optimiser whose groups and moments are known by parameter name, so that it can grow and resume."""
+"""An optimiser whose moments are known by parameter name, so that it can grow and resume."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ class NamedOptimiser:
     def _make(self, names: list[str], params: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
         self._names.append(names)
         self._params.update((name, params[name]) for name in names)
-        return self._factory([params[name] for name in names])
+        # An optimiser refuses to begin empty, and a model may begin with nothing but growth ahead.
+        return self._factory([params[name] for name in names] or [nn.Parameter(torch.empty(0))])
 
     def _append(self, names: list[str], params: Mapping[str, nn.Parameter]) -> None:
         """New parameters join with the factory's settings, at the learning rate now in force."""

@@ -1,7 +1,7 @@
 """Data parallel learning over ranks: gradients are averaged explicitly, by name.
 
-Wrapping the model in DistributedDataParallel would leave a head that grows later, and every gradient
-taken with `torch.autograd.grad`, silently local to its rank.
+Wrapping the model in DistributedDataParallel would leave a head that grows later, and every
+gradient taken with `torch.autograd.grad`, silently local to its rank.
 """
 
 from __future__ import annotations
@@ -70,8 +70,11 @@ class Ranks:
 
     def everyone(self, batch: Batch) -> Batch:
         """This rank's inputs' shape with the labels and task ids of all ranks, to grow alike."""
-        tasks = torch.full_like(batch.y, -1) if batch.task is None else batch.task
-        found = torch.stack((batch.y, tasks), 1).unique(dim=0).to(torch.int64)
+        labels = batch.y
+        if labels.is_floating_point():  # regression targets call for no growth
+            labels = torch.zeros(len(batch), dtype=torch.int64, device=labels.device)
+        tasks = torch.full_like(labels, -1) if batch.task is None else batch.task
+        found = torch.stack((labels, tasks), 1).unique(dim=0)
         count = torch.tensor([len(found)], device=found.device)
         dist.all_reduce(count, op=dist.ReduceOp.MAX)
         padded = found[:1].repeat(int(count), 1)

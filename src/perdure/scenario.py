@@ -1,4 +1,4 @@
-"""The four scenarios of continual learning, told apart by what is known when a prediction is asked for."""
+"""The four scenarios of continual learning, told apart by what is known at inference."""
 
 from __future__ import annotations
 

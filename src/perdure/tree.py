@@ -1,4 +1,4 @@
-"""Arithmetic on parameters as a mapping from name to tensor, which is how perdure always holds them."""
+"""Arithmetic on parameters by name: perdure never flattens them into a vector."""
 
 from __future__ import annotations
 

@@ -1,0 +1,179 @@
+"""Run an experiment: fold its stream into its learner, and measure on the way."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import numpy
+import torch
+
+import perdure
+from perdure.bench.build import build
+from perdure.bench.experiment import Experiment
+from perdure.bench.result import Curve, Result
+from perdure.errors import UnseenTask
+from perdure.fold import Position, fold
+from perdure.learner import Learner
+from perdure.measure import AccuracyMatrix, Cost, Meter
+from perdure.scenario import Scenario
+from perdure.streams import Rows, Stream, Task
+
+WATCHED = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))
+"""Updates of a task after which its accuracy is measured: 1, 2, 5, 10, 20, 50, 100, ..."""
+
+Progress = Callable[[int, int], None]
+"""Called after every batch with how many are done, and how many there will be."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What was measured up to the end of one task; the first comes before any training.
+
+    Attributes:
+        task: index of the task that ended, -1 before the first.
+        accuracies: of every task of the stream; None where the model cannot answer yet.
+        curve: accuracy on the task that ended, after so many of its updates.
+        cost: of all training so far.
+    """
+
+    task: int
+    accuracies: tuple[float | None, ...]
+    curve: Curve
+    cost: Cost
+
+
+def run(experiment: Experiment, progress: Progress = lambda done, total: None) -> Result:
+    """Do what `experiment` says, on one CPU thread, and return all that was measured.
+
+    Accuracies are those on the test rows, or on the held-out rows where `experiment.holdout` is
+    set. FLOPs that a method spends at a boundary count as well.
+
+    Raises:
+        Impossible: scenario, model and method cannot work together.
+        DataUnavailable: the data set is neither here nor downloadable.
+        NonFinite: training diverged.
+
+    Example:
+        >>> from perdure.fold import Schedule
+        >>> result = run(Experiment("digits", method="naive", schedule=Schedule(steps=5)))
+        >>> len(result.matrix.tasks), result.cost.updates
+        (5, 25)
+    """
+    with _one_thread():
+        stream, learner = build(experiment)
+        before, *ended = stages(experiment, stream, learner, progress)
+    matrix = AccuracyMatrix.from_columns(
+        [stage.accuracies for stage in ended],
+        [task.name for task in stream],
+        before.accuracies,
+    )
+    curves = tuple(stage.curve for stage in ended)
+    return Result(experiment, matrix, ended[-1].cost, curves, environment())
+
+
+def stages(
+    experiment: Experiment,
+    stream: Stream,
+    learner: Learner,
+    progress: Progress = lambda done, total: None,
+) -> Iterator[Stage]:
+    """Measure every task before training, then train on one task after another and measure again.
+
+    Measuring costs nothing: the meter runs only while the learner learns.
+    """
+    shown = [_shown(task) for task in stream]
+    accuracies = tuple(evaluate(learner, rows, stream.scenario) for rows in shown)
+    meter = Meter(learner)
+    yield Stage(-1, accuracies, (), meter.cost)
+    counted = _Count(experiment, stream, progress)
+    # a meter learns as its learner does, and counts
+    positions = fold(cast("Learner", meter), stream, experiment.schedule, seed=experiment.seed)
+    curve: Curve = ((0, accuracies[0]),)
+    while True:
+        with meter:
+            position = _next_watched(positions, counted)
+        if position is None:
+            return
+        if not position.closed:
+            now = evaluate(learner, shown[position.task], stream.scenario)
+            curve = (*curve, (position.batch, now))
+            continue
+        accuracies = tuple(evaluate(learner, rows, stream.scenario) for rows in shown)
+        if curve[-1][0] < position.batch:
+            curve = (*curve, (position.batch, accuracies[position.task]))
+        yield Stage(position.task, accuracies, curve, meter.cost)
+        curve = ((0, accuracies[(position.task + 1) % len(shown)]),)
+
+
+def evaluate(learner: Learner, rows: Rows, scenario: Scenario) -> float | None:
+    """Accuracy on the rows, which may use their task ids in scenario `task` alone.
+
+    None where the model has no part yet for their task, or no outputs at all.
+    """
+    hits = 0
+    for batch in rows:
+        task = batch.task if scenario.task_at_inference else None
+        try:
+            outputs = learner.predict(batch.x, task)
+        except UnseenTask:
+            return None
+        if not outputs.shape[1]:
+            return None
+        hits += int((outputs.argmax(1).to(batch.y.device) == batch.y).sum())
+    return hits / len(rows)
+
+
+def environment() -> dict[str, str]:
+    """The versions and the machine that a run's numbers hang on."""
+    return {
+        "perdure": perdure.__version__,
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": "1",
+    }
+
+
+class _Count:
+    """Batches done and to be done."""
+
+    def __init__(self, experiment: Experiment, stream: Stream, progress: Progress) -> None:
+        rows = [len(stream.training_rows(index)) for index in range(len(stream))]
+        self.total = sum(map(experiment.schedule.updates, rows))
+        self.done = 0
+        self.progress = progress
+
+    def add(self) -> None:
+        self.done += 1
+        self.progress(self.done, self.total)
+
+
+def _next_watched(positions: Iterator[Position], counted: _Count) -> Position | None:
+    """Learn until something is to be measured; None at the end of the stream."""
+    for position in positions:
+        if position.closed:
+            return position
+        counted.add()
+        if position.batch in WATCHED:
+            return position
+    return None
+
+
+def _shown(task: Task) -> Rows:
+    return task.test if task.valid is None else task.valid
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small models run fastest on one thread, and seconds compare only at equal threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

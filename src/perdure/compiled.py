@@ -1,0 +1,79 @@
+"""The opt-in compiled update: forward, loss, backward and optimiser in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from perdure.batch import Batch
+from perdure.engine import Engine
+from perdure.errors import IllegalCombination
+from perdure.method import Method
+from perdure.model import takes_task
+
+Loss = Callable[[Tensor, Batch], Tensor]
+Update = Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
+
+INTERPOSING = ("penalty", "project", "forward", "loss", "update")
+
+
+def check_compilable(
+    engine: Engine, model: nn.Module, methods: Sequence[Method], *, scheduled: bool
+) -> None:
+    """Raise `IllegalCombination` naming what would have to act in the middle of the graph."""
+    for method in methods:
+        verbs = [verb for verb in INTERPOSING if method.implements(verb)]
+        if verbs:
+            raise IllegalCombination(
+                f"Engine(compile=True) makes the update one graph, and {method} acts inside it "
+                f"({verbs[0]}); leave compile off, or keep to methods that recall, constrain, "
+                "settle, consolidate and decide"
+            )
+    settings = {
+        "a model that takes task ids": takes_task(model),
+        "precision": engine.precision != "fp32",
+        "clip": engine.clip is not None,
+        "accumulate": engine.accumulate > 1,
+        "ranks": engine.ranks is not None,
+        "schedule": scheduled,
+    }
+    for name, on in settings.items():
+        if on:
+            raise IllegalCombination(f"Engine(compile=True) cannot be combined with {name} yet")
+
+
+def compiled_update(
+    model: nn.Module,
+    params: Mapping[str, nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    loss: Loss,
+) -> Update:
+    """Make `update(inputs, batch) -> (loss, outputs)`, which leaves the gradients in `.grad`.
+
+    The gradients are taken functionally, which lets one graph hold the backward pass and the
+    optimiser as well; the optimiser then writes the parameters in place.
+    """
+    tells_task = takes_task(model)
+    buffers = dict(model.named_buffers())
+
+    def run(inputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        def answer(values: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
+            # Running statistics may not be written inside the gradient: on copies they may.
+            written = {name: buffer.clone() for name, buffer in buffers.items()}
+            args = (inputs, batch.task) if tells_task else (inputs,)
+            out: Tensor = torch.func.functional_call(model, {**values, **written}, args)
+            return loss(out, batch), (out, written)
+
+        values = {name: p.detach() for name, p in params.items()}
+        gradient = torch.func.grad_and_value(answer, has_aux=True)
+        grads, (value, (out, written)) = gradient(values)
+        for name, parameter in params.items():
+            parameter.grad = grads[name]
+        optimiser.step()
+        for name, buffer in buffers.items():
+            buffer.copy_(written[name])
+        return value, out
+
+    return torch.compile(run)  # type: ignore[no-any-return]

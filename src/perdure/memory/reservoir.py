@@ -1,0 +1,52 @@
+"""A uniform sample of everything that ever came."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from perdure.batch import Batch
+from perdure.memory.memory import Memory
+
+
+class Reservoir(Memory):
+    """A uniform sample of all rows ever added: each is held with the same probability.
+
+    Row number t (from 1) enters with probability min(1, capacity / t), in place of a row drawn
+    uniformly. A slot that an erasure emptied stays one of the slots to draw, so that the rows held
+    are a uniform sample of those never erased, and the memory fills again as rows come.
+
+    Source: Vitter 1985, "Random sampling with a reservoir", algorithm R.
+
+    Args:
+        capacity: rows at most, >= 1.
+
+    Example:
+        >>> memory = Reservoir(capacity=3)
+        >>> memory.add(Batch(torch.arange(10), torch.arange(10)))
+        >>> len(memory), memory.seen
+        (3, 10)
+    """
+
+    keeps: ClassVar[tuple[str, ...]] = ("seen",)
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.seen = 0
+
+    def add(self, batch: Batch) -> None:
+        """Offer rows, each of them for the first time."""
+        count, held = len(batch), len(self)
+        number = np.arange(self.seen + 1, self.seen + count + 1)
+        draws = torch.rand(count, generator=self.rng, dtype=torch.float64).numpy()
+        slots = (draws * number).astype(np.int64)
+        slots[: max(0, self.capacity - self.seen)] = number[: max(0, self.capacity - self.seen)] - 1
+        self.seen += count
+        entering = (slots < self.capacity).nonzero()[0][::-1]
+        # Of several rows that draw one slot the last stays, as if they had come one by one.
+        drawn, last = np.unique(slots[entering], return_index=True)
+        full = int((drawn < held).sum())
+        drawn[full:] = np.arange(held, held + len(drawn) - full)
+        self.storage.write(torch.from_numpy(drawn), batch, torch.from_numpy(entering[last]))

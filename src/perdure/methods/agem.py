@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from perdure import tree
+from perdure.batch import Batch
+from perdure.errors import InvalidValue, check_range
+from perdure.memory import Balanced
+from perdure.method import Method, Needs
+from perdure.step import Step
+
+if TYPE_CHECKING:
+    from perdure.learner import Learner
+
+Write = Literal["boundary", "step"]
+
+
+class AGEM(Method):
+    """Take out of each gradient g the part that points against the memory's gradient r.
+
+        applied = g - (g^T r / r^T r) r    where g^T r < 0, otherwise g
+
+    Source: Chaudhry et al. 2019, eq. 11, https://arxiv.org/abs/1812.00420.
+    Differs: classes share the capacity equally, each by a reservoir, where the paper gives each
+        class a ring of fixed size. Rows of the tasks in the incoming batch are left out of r;
+        without task ids nothing is, so "step" then lets r see the task in progress too.
+    Needs: class labels; with "boundary", a boundary with data. Costs a forward and a backward pass
+        over `rows` rows in each step.
+    Keeps: `capacity` raw rows.
+
+    Args:
+        capacity: rows of all classes together, >= 1.
+        rows: rows that r is taken over in a step, >= 1, fewer while the memory holds fewer.
+        write: "boundary" fills the memory from each task's rows when it ends, "step" from the
+            rows of every update, for streams without boundaries.
+
+    Raises:
+        InvalidValue: an argument out of range.
+
+    Example:
+        >>> from perdure import Learner
+        >>> learner = Learner(torch.nn.Linear(4, 2), AGEM(capacity=100, write="step"))
+        >>> step = learner.observe(Batch(torch.eye(4), torch.tensor([0, 1, 0, 1]), task=0))
+        >>> len(learner.methods[0].memory)
+        4
+    """
+
+    keeps = ("memory",)
+
+    def __init__(self, capacity: int = 1000, rows: int = 256, write: Write = "boundary") -> None:
+        check_range("AGEM", "rows", rows, 1, float("inf"))
+        if write not in get_args(Write):
+            raise InvalidValue(f"AGEM: write is {write!r}; it must be 'boundary' or 'step'")
+        self.capacity = capacity
+        self.rows = rows
+        self.write = write
+        self.memory = Balanced(capacity, by="class")
+        ends = write == "boundary"
+        self.needs = Needs(boundaries=ends, data=ends, raw_rows=True)
+
+    @property
+    def name(self) -> str:
+        """a-gem."""
+        return "a-gem"
+
+    def project(self, step: Step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The gradient without its part against the memory's."""
+        past = self._past(step)
+        if past is None:
+            return grads
+        learner = step.learner
+        outputs = learner.forward(learner.prepare(past.x), past.task)
+        reference = step.grads(learner.loss(outputs, past.y))
+        inner = tree.dot(grads, reference)
+        if inner >= 0:
+            return grads
+        return tree.combine(grads, reference, -float(inner / tree.dot(reference, reference)))
+
+    def settle(self, step: Step) -> None:
+        """Write this update's new rows, where every update writes."""
+        if self.write == "step":
+            self.memory.add(step.batch.fresh())
+
+    def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
+        """Write the rows of the task that ended, where boundaries write."""
+        for batch in data if self.write == "boundary" else ():
+            self.memory.add(batch)
+
+    def _past(self, step: Step) -> Batch | None:
+        """Rows drawn from the tasks that the incoming rows do not belong to."""
+        rows, current = self.memory.rows(), step.current_rows()[0].task
+        if rows is not None and rows.task is not None and current is not None:
+            rows = rows[~torch.isin(rows.task, current.to(rows.task.device))]
+        if rows is None or not len(rows):
+            return None
+        order = torch.randperm(len(rows), generator=self.rng)[: self.rows]
+        return step.learner.engine.place(rows[order])

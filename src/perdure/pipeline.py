@@ -1,0 +1,121 @@
+"""From a step to written parameters: the order in which one update calls the verbs and slots."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from perdure.batch import Batch
+from perdure.compiled import compiled_update
+from perdure.errors import NonFinite
+from perdure.step import Step, rejoin, split
+
+if TYPE_CHECKING:
+    from perdure.learner import Learner
+
+
+def apply(learner: Learner, step: Step) -> bool:
+    """Gradients, then the optimiser; False where fp16 overflowed and nothing was applied."""
+    _differentiate(learner, step)
+    learner.engine.finish_gradients(learner.params, learner.optimiser.torch)
+    _project(learner, step)
+    return learner.engine.step(learner.params, learner.optimiser.torch)
+
+
+def apply_compiled(learner: Learner, step: Step) -> bool:
+    """The whole update as one graph; True, since nothing in it can be skipped."""
+    _prepare(learner, step)
+    if learner.compiled is None:
+        learner.compiled = compiled_update(
+            learner.model, learner.params, learner.optimiser.torch, partial(_base_loss, learner)
+        )
+    step.terms["loss"], step.outputs = learner.compiled(step.inputs, step.batch)
+    if not math.isfinite(step.terms["loss"].item()):
+        _refuse(learner, step, "a compiled update is already applied: return to a checkpoint")
+    return True
+
+
+def _differentiate(learner: Learner, step: Step) -> None:
+    """Forward and backward; in several passes over parts of the rows where the engine says so."""
+    pieces = min(learner.engine.accumulate, step.current)
+    if pieces <= 1:
+        _forward(learner, step)
+        learner.engine.backward(_total(learner, step))
+        step.outputs = step.outputs.detach()
+        return
+    passes = list(split(step, pieces))
+    for piece in passes:
+        _forward(learner, piece)
+        share = len(piece.batch) / len(step.batch)
+        learner.engine.backward(_total(learner, piece) * share)
+        for name, term in piece.terms.items():
+            step.terms[name] = step.terms.get(name, 0.0) + term * share
+    step.inputs = rejoin(passes, [piece.inputs for piece in passes])
+    step.outputs = rejoin(passes, [piece.outputs for piece in passes]).detach()
+
+
+def _prepare(learner: Learner, step: Step) -> None:
+    inputs = learner.prepare(step.batch.x)
+    step.inputs = inputs if learner.augment is None else learner.augment(inputs, learner.rng)
+
+
+def _forward(learner: Learner, step: Step) -> None:
+    _prepare(learner, step)
+    special = learner.slots["forward"]
+    if special is not None:
+        step.outputs, step.batch = special.forward(step)
+    else:
+        step.outputs = learner.forward(step.inputs, step.batch.task)
+
+
+def _total(learner: Learner, step: Step) -> Tensor:
+    special = learner.slots["loss"]
+    total = _base_loss(learner, step.outputs, step.batch) if special is None else special.loss(step)
+    step.terms["loss"] = total.detach()
+    for method in learner.having["penalty"]:
+        term = method.penalty(step)
+        if term is not None:
+            step.terms[method.name] = term.detach()
+            total = total + term
+    if not math.isfinite(total.item()):
+        _refuse(learner, step)
+    return total
+
+
+def _base_loss(learner: Learner, outputs: Tensor, batch: Batch) -> Tensor:
+    """The mean of the loss over all rows, each by its weight."""
+    if batch.weight is None:
+        return learner.loss(outputs, batch.y)
+    each = learner.loss(outputs, batch.y, reduction="none")
+    each = each if each.dim() == 1 else each.flatten(1).mean(1)
+    return torch.dot(each, batch.weight) / batch.weight.sum()
+
+
+def _project(learner: Learner, step: Step) -> None:
+    if not learner.having["project"]:
+        return
+    grads = step.applied
+    for method in learner.having["project"]:
+        grads = method.project(step, grads)
+    for name, grad in grads.items():
+        learner.params[name].grad = grad
+
+
+def _refuse(
+    learner: Learner, step: Step, state: str = "the parameters are as before this update"
+) -> None:
+    """Say which term is not finite."""
+    learner.optimiser.torch.zero_grad(set_to_none=True)
+    bad = [name for name, term in step.terms.items() if not bool(torch.isfinite(term))]
+    name = bad[0] if bad else "the sum of the terms"
+    owner = next((m.explain() for m in learner.methods if m.name == name), "the base loss")
+    lr = learner.optimiser.torch.param_groups[0]["lr"]
+    raise NonFinite(
+        f"loss term {name!r} is {step.terms.get(name)} at update {learner.updates} ({owner}; "
+        f"learning rate {lr}); {state}. Lower the learning rate or the strength, "
+        "clip with Engine(clip=1.0), or look for NaN in the inputs"
+    )

@@ -1,0 +1,68 @@
+"""Batches: rows that travel together."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perdure import Batch
+from perdure.errors import InvalidValue
+
+
+def rows(count: int, start: int = 0, **more: object) -> Batch:
+    ids = torch.arange(start, start + count)
+    return Batch(ids[:, None].float(), ids, **more)  # type: ignore[arg-type]
+
+
+def test_all_rows_are_new_unless_said_otherwise() -> None:
+    """A batch from a stream counts every row once."""
+    assert rows(3).new == 3
+    assert rows(3).seen().new == 0
+
+
+def test_one_task_id_stands_for_every_row() -> None:
+    """An int is spread over the rows."""
+    assert rows(3, task=2).task.tolist() == [2, 2, 2]  # type: ignore[union-attr]
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.data())
+def test_concatenation_keeps_every_row_and_puts_new_ones_first(
+    left: int, right: int, data: st.DataObject
+) -> None:
+    """`a + b` holds the rows of both, and the leading `new` ones are exactly the new ones."""
+    a_new, b_new = data.draw(st.integers(0, left)), data.draw(st.integers(0, right))
+    a, b = rows(left, new=a_new), rows(right, start=100, new=b_new)
+    both = a + b
+    assert sorted(both.y.tolist()) == sorted(a.y.tolist() + b.y.tolist())
+    assert both.new == a_new + b_new
+    assert both.fresh().y.tolist() == a.y[:a_new].tolist() + b.y[:b_new].tolist()
+    assert torch.equal(both.x[:, 0].long(), both.y)
+
+
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 10), st.integers(0, 10))
+def test_a_slice_counts_its_own_new_rows(count: int, new: int, start: int, stop: int) -> None:
+    """A slice's `new` is the number of its rows below the batch's `new`."""
+    new = min(new, count)
+    batch = rows(count, new=new)[start:stop]
+    assert batch.new == len([i for i in range(count)[start:stop] if i < new])
+
+
+def test_an_extra_that_one_side_lacks_is_left_out() -> None:
+    """A value that does not exist cannot be invented."""
+    a = rows(2).with_extras(logits=torch.ones(2, 3), source=torch.zeros(2))
+    b = rows(1).with_extras(source=torch.ones(1))
+    assert set((a + b).extras) == {"source"}
+    assert (a + b).extras["source"].tolist() == [0, 0, 1]
+
+
+def test_a_missing_weight_is_one() -> None:
+    """Rows without weights count fully beside weighted ones."""
+    assert (rows(2) + rows(1).weighted(0.25)).weights().tolist() == [1, 1, 0.25]
+
+
+def test_columns_of_unequal_length_are_refused_with_their_lengths() -> None:
+    """The message holds the numbers."""
+    with pytest.raises(InvalidValue, match="x has 2 rows, y 3"):
+        Batch(torch.zeros(2, 1), torch.zeros(3))
+    with pytest.raises(InvalidValue, match="'logits' has 1 rows where y has 2"):
+        rows(2).with_extras(logits=torch.zeros(1))
