@@ -17,7 +17,7 @@ from perdure.rowwise import RowSums, Size, Terms
 from perdure.tree import Tree
 
 Labels = Literal["model", "true", "sampled"]
-PIECE = 1024  # rows of one forward pass
+PIECE = 256  # rows of one forward pass
 
 
 def fisher(
@@ -157,7 +157,9 @@ def _loss_slope(learner: Learner, outputs: Tensor, y: Tensor) -> Tensor:  # (n, 
     with torch.enable_grad():
         outputs = outputs.requires_grad_()
         each = learner.loss(outputs, y, reduction="none")
-        return torch.autograd.grad(each.flatten(1).mean(1).sum() if each.dim() > 1 else each.sum(), outputs)[0]
+        if each.dim() > 1:
+            each = each.flatten(1).mean(1)
+        return torch.autograd.grad(each.sum(), outputs)[0]
 
 
 def _probabilities(outputs: Tensor) -> Tensor:  # (n, classes)

@@ -31,7 +31,7 @@ Terms = Iterable[Tensor]
 Size = Callable[[Tensor], Tensor]
 """`torch.square` or `torch.abs`: any function with size(a b) = size(a) size(b)."""
 
-ENTRIES = 2**24  # of rows' own gradients that vmap holds at once
+ROWS, ENTRIES = 32, 2**25  # rows that vmap takes at once, and entries of their gradients
 
 
 class RowSums:
@@ -87,10 +87,12 @@ class RowSums:
         new = [m for m in maps if not self._aligned.keys() >= set(m.names)]
         if new and len(outputs) > 1:
             v = next(iter(terms))
-            sign = 1 - 2 * (torch.arange(len(v), device=v.device) % 2)
-            turned = _gradients(outputs, new, (v.mT * sign).mT)
-            for linear, e, t in zip(new, _gradients(outputs, new, v), turned, strict=True):
-                same = torch.allclose(e, t * sign[:, None], 1e-4, 1e-6 * float(e.abs().max()))
+            flipped = v.clone()
+            flipped[1::2] *= -1
+            pairs = zip(_gradients(outputs, new, v), _gradients(outputs, new, flipped), strict=True)
+            for linear, (e, f) in zip(new, pairs, strict=True):
+                f[1::2] *= -1
+                same = torch.allclose(e, f, rtol=1e-4, atol=1e-6 * float(e.abs().max()))
                 self._aligned |= dict.fromkeys(linear.names, same)
         return [m for m in maps if all(self._aligned.get(name, True) for name in m.names)]
 
@@ -115,10 +117,11 @@ class RowSums:
     def _by_vmap(
         self, names: list[str], terms: Terms, inputs: Tensor, task: Tensor | None = None
     ) -> Tree:
-        """By each row's own gradients, as many rows at once as ENTRIES allows."""
+        """By each row's own gradients."""
         theta = {name: self.params[name].detach() for name in names}
         sums = {name: torch.zeros_like(p) for name, p in theta.items()}
-        at_once = max(1, ENTRIES // max(1, sum(p.numel() for p in theta.values())))
+        entries = sum(p.numel() for p in theta.values())
+        at_once = max(1, min(ROWS, ENTRIES // max(1, entries)))
         for v in terms if names else ():
             for rows, ids in _alike(task, len(inputs)):
                 for few in rows.split(at_once):

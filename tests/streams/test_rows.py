@@ -81,10 +81,8 @@ def test_rows_are_new_in_the_first_pass_alone(much):
 def test_passes_differ_and_seeds_differ():
     """Two passes, and two seeds, give other orders; the same seed gives the same."""
     rows = counted(100)
-    first, second = (numbers(half) for half in (rows.batches(100, seed=0, epochs=1),) * 2)
     batches = list(rows.batches(100, seed=0, epochs=2))
-    assert numbers(batches[:1]) == first
-    assert [] == second
+    assert numbers(batches[:1]) == numbers(rows.batches(100, seed=0, epochs=1))
     assert numbers(batches[:1]) != numbers(batches[1:])
     assert numbers(batches[:1]) != numbers(rows.batches(100, seed=1, epochs=1))
 

@@ -6,26 +6,28 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from perdure.bench.experiment import Experiment
 from perdure.bench.result import NoResult, Record
 from perdure.bench.run import run
-from perdure.errors import Impossible, PerdureError
+from perdure.errors import Impossible, PerdureError, check_range
 
 EVERY = 0.1  # seconds from one report of progress to the next
+GRACE = 5.0  # seconds for a process that closed its pipe to end
+THREADS = "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """A run has done so many of its batches; the first report of each run has done none."""
+    """A run has done so many of its batches."""
 
     experiment: Experiment
     done: int
@@ -35,28 +37,35 @@ class Progressed:
 Event = Progressed | Record
 
 
-def spread(experiments: Sequence[Experiment], workers: int) -> Iterator[Event]:
+def spread(experiments: Iterable[Experiment], workers: int) -> Iterator[Event]:
     """Do every experiment, each in one of `workers` fresh processes of one thread.
 
     Yields progress as it comes, and a record at the end of each run: a run that raises, or whose
-    process dies, is a `NoResult` and the others go on. Closing the iterator ends the processes;
-    so does the death of this process, however it dies.
+    process dies, is a `NoResult` and the others go on. Closing the iterator ends the processes; so
+    does the death of this process, whatever it dies of. A script that calls this needs the guard
+    `if __name__ == "__main__":`, since each process imports the script anew.
+
+    Args:
+        experiments: what to do.
+        workers: processes at a time, at least 1.
     """
-    waiting = list(reversed(experiments))
-    with _one_thread_each(), _processes(min(workers, len(waiting))) as idle:
-        busy: dict[Connection, _Worker] = {}
-        while waiting or busy:
-            while waiting and idle:
-                worker = idle.pop()
-                worker.begin(waiting.pop())
-                busy[worker.pipe] = worker
-            for pipe in wait(list(busy)):
-                worker = busy[pipe]  # type: ignore[index]  # we gave it connections
-                event = worker.event()
+    check_range("spread", "workers", workers, 1, float("inf"))
+    waiting = deque(experiments)
+    crew = [_Worker() for _ in range(min(workers, len(waiting)))]
+    try:
+        busy = {worker: worker.begin(waiting.popleft()) for worker in crew}
+        while busy:
+            ready = wait([worker.pipe for worker in busy])
+            for worker in [worker for worker in busy if worker.pipe in ready]:
+                event = worker.event(busy[worker])
                 yield event
                 if not isinstance(event, Progressed):
-                    del busy[worker.pipe]
-                    idle.append(worker if worker.process.is_alive() else _Worker())
+                    del busy[worker]
+                    if waiting:
+                        busy[worker] = worker.begin(waiting.popleft())
+    finally:
+        for worker in crew:
+            worker.end()
 
 
 def attempt(experiment: Experiment, report: Callable[[int, int], None]) -> Record:
@@ -66,10 +75,10 @@ def attempt(experiment: Experiment, report: Callable[[int, int], None]) -> Recor
     except Impossible as error:
         return NoResult(experiment, "refused", str(error))
     except PerdureError as error:
-        return NoResult(experiment, "failed", f"{type(error).__name__}: {error}")
+        return NoResult(experiment, "failed", str(error))
     except Exception as error:  # noqa: BLE001  whatever it is, the other runs go on
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{os.path.basename(where.filename)}:{where.lineno}"  # noqa: PTH119
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}, line {frame.lineno}"
         return NoResult(experiment, "failed", f"{type(error).__name__}: {error} ({place})")
 
 
@@ -77,48 +86,51 @@ class _Worker:
     """A process and the pipe to it."""
 
     def __init__(self) -> None:
-        context = get_context("spawn")  # a fork would copy torch's threads half-dead
-        self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.experiment: Experiment | None = None
+        self._start()
 
-    def begin(self, experiment: Experiment) -> None:
-        self.experiment = experiment
+    def begin(self, experiment: Experiment) -> Experiment:
+        """Take on a run, in a new process where the old one died."""
+        if self.pipe.closed:
+            self._start()
         self.pipe.send(experiment)
+        return experiment
 
-    def event(self) -> Event:
-        """What the process says, or that it died."""
-        assert self.experiment is not None
+    def event(self, experiment: Experiment) -> Event:
+        """What the process says of its run, or that it died."""
         try:
-            said: Any = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
-            self.process.join()
-            reason = f"the process of this run died ({_cause(self.process.exitcode)})"
-            return NoResult(self.experiment, "failed", reason)
-        return Progressed(self.experiment, *said) if isinstance(said, tuple) else said
+            said: tuple[int, int] | Record = self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join(GRACE)
+            self.end()
+            cause = _cause(self.process.exitcode)
+            return NoResult(experiment, "failed", f"the process of this run died: {cause}")
+        return Progressed(experiment, *said) if isinstance(said, tuple) else said
 
     def end(self) -> None:
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
+    def _start(self) -> None:
+        context = get_context("spawn")  # a fork would copy a process whose threads are not there
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        with _one_thread():
+            self.process.start()
+        theirs.close()
+
 
 def _serve(pipe: Connection) -> None:
-    """A worker's life: run what comes, until nothing comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    """A worker's life: run what comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
-        try:
-            experiment = pipe.recv()
-        except EOFError:
-            return
+        experiment: Experiment = pipe.recv()
         pipe.send(attempt(experiment, _Reporter(pipe)))
 
 
 class _Reporter:
-    """Sends progress, but not more often than anyone can see."""
+    """Sends progress, no more often than a person can see."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
@@ -132,6 +144,7 @@ class _Reporter:
 
 
 def _die_with_parent() -> None:
+    """Otherwise a worker whose parent was killed would wait for ever for its next run."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -139,14 +152,21 @@ def _die_with_parent() -> None:
 
 
 def _cause(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"{name}; out of memory?" if name == "SIGKILL" else name
-    return f"exit code {code}"
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"{name}, as when memory runs out; try fewer workers" if name == "SIGKILL" else name
 
 
 @contextmanager
-def _processes(count: int) -> Iterator[list[_Worker]]:
-    """Workers, of which none outlives the block."""
-    made: list[_Worker] = []
-    ...
+def _one_thread() -> Iterator[None]:
+    """What OpenMP reads when the process that starts meanwhile imports torch."""
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[THREADS]
+        else:
+            os.environ[THREADS] = before

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from perdure.batch import Batch
@@ -26,7 +29,7 @@ class Ranked(Memory):
         quota: rows a group at most, >= 1; None sets no limit but the share.
     """
 
-    keeps: ClassVar[tuple[str, ...]] = ("keys", "ids", "groups", "limits")
+    keeps: ClassVar[tuple[str, ...]] = ("keys", "ids", "limits")
 
     def __init__(self, capacity: int, by: By, quota: int | None = None) -> None:
         super().__init__(capacity, by)
@@ -34,53 +37,56 @@ class Ranked(Memory):
         self.quota = quota
         self.keys = torch.empty(0, dtype=torch.float64)  # (rows held,)
         self.ids = torch.empty(0, dtype=torch.long)  # (rows held,)
-        self.groups = torch.empty(0, dtype=torch.long)  # (groups that dropped rows,), ascending
-        self.limits = torch.empty(0, dtype=torch.float64)  # (groups that dropped rows,)
+        self.limits: dict[int, float] = {}  # of the groups that dropped rows
 
     def merge(self, batch: Batch, keys: Tensor) -> None:
         """Offer rows with their keys (n,) float64."""
         ids = group_ids(batch, self.by)
-        entering = (keys < self._limits_of(ids)).nonzero()[:, 0]
+        limits = [self.limits.get(group, inf) for group in ids.tolist()]
+        entering = np.flatnonzero(keys.numpy() < np.array(limits))
         if not len(entering):
             return
-        all_ids = torch.cat((self.ids, ids[entering]))
-        all_keys = torch.cat((self.keys, keys[entering]))
-        kept, held = self._smallest(all_ids, all_keys), len(self)
-        freed = (~kept[:held]).nonzero()[:, 0]
-        chosen = kept[held:].nonzero()[:, 0]
-        slots = torch.cat((freed, torch.arange(held, held + len(chosen) - len(freed))))
-        self.storage.write(slots, batch, entering[chosen])
-        source = torch.arange(len(self))
+        all_ids = np.concatenate((self.ids.numpy(), ids.numpy()[entering]))
+        all_keys = np.concatenate((self.keys.numpy(), keys.numpy()[entering]))
+        kept, held = self._drop(all_ids, all_keys), len(self)
+        freed, chosen = np.flatnonzero(~kept[:held]), np.flatnonzero(kept[held:])
+        slots = np.concatenate((freed, np.arange(held, held + len(chosen) - len(freed))))
+        rows = torch.from_numpy(entering[chosen])
+        self.storage.write(torch.from_numpy(slots), batch, rows)
+        source = np.arange(len(self))
         source[slots] = held + chosen
-        self.ids, self.keys = all_ids[source], all_keys[source]
+        self.ids = torch.from_numpy(all_ids[source])
+        self.keys = torch.from_numpy(all_keys[source])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows, generator, and each row's key and group."""
+        limits = {str(group): limit for group, limit in self.limits.items()}
+        return {**super().state_dict(), "limits": limits}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave.
+
+        Raises:
+            CheckpointMismatch: another policy wrote it, or it holds more rows than fit.
+        """
+        super().load_state_dict(state)
+        self.limits = {int(group): limit for group, limit in state["limits"].items()}
 
     def _keep(self, slots: Tensor) -> None:
         super()._keep(slots)
         self.ids, self.keys = self.ids[slots], self.keys[slots]
 
-    def _limits_of(self, ids: Tensor) -> Tensor:
-        """The key that each row (n,) must stay below: infinity where its group dropped none."""
-        limits = torch.full(ids.shape, torch.inf, dtype=torch.float64)
-        if len(self.groups):
-            at = torch.searchsorted(self.groups, ids).clamp_(max=len(self.groups) - 1)
-            limits = torch.where(self.groups[at] == ids, self.limits[at], limits)
-        return limits
-
-    def _smallest(self, ids: Tensor, keys: Tensor) -> Tensor:
+    def _drop(self, ids: NDArray[np.int64], keys: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Mask (n,) of the rows that fit; sets the limits of the groups that lose rows."""
-        order = keys.argsort()
-        order = order[ids[order].argsort(stable=True)]
-        groups, sizes = ids[order].unique_consecutive(return_counts=True)
-        shares = torch.tensor(equal_shares(sizes.tolist(), self.capacity, self.quota))
-        start = sizes.cumsum(0) - sizes
-        rank = torch.arange(len(ids)) - start.repeat_interleave(sizes)
-        kept = torch.empty(len(ids), dtype=torch.bool)
-        kept[order] = rank < shares.repeat_interleave(sizes)
-        losing = shares < sizes
-        dropped = keys[order[(start + shares)[losing]]]
-        self.groups, at = torch.cat((self.groups, groups[losing])).unique(return_inverse=True)
-        limits = torch.full(self.groups.shape, torch.inf, dtype=torch.float64)
-        self.limits = limits.scatter_reduce(0, at, torch.cat((self.limits, dropped)), "amin")
+        groups, sizes = np.unique(ids, return_counts=True)
+        shares = equal_shares(sizes.tolist(), self.capacity, self.quota)
+        kept = np.ones(len(ids), dtype=np.bool_)
+        for group, size, share in zip(groups.tolist(), sizes, shares, strict=True):
+            if share < size:
+                members = np.flatnonzero(ids == group)
+                ranked = members[np.argpartition(keys[members], share)]
+                kept[ranked[share:]] = False
+                self.limits[group] = float(keys[ranked[share]])
         return kept
 
 

@@ -50,7 +50,9 @@ class GEM(Method):
     keeps = ("memory",)
     needs = Needs(task_in_training=True, raw_rows=True, labels=False)
 
-    def __init__(self, capacity: int = 1000, strength: float = 0.5, rows: int | None = None) -> None:
+    def __init__(
+        self, capacity: int = 1000, strength: float = 0.5, rows: int | None = None
+    ) -> None:
         check_range("GEM", "strength", strength, 0, float("inf"))
         check_range("GEM", "rows", 1 if rows is None else rows, 1, float("inf"))
         self.capacity, self.strength, self.rows = capacity, strength, rows

@@ -113,17 +113,19 @@ class Rows:
         Raises:
             InvalidValue: not exactly one of `epochs` and `steps`, a number out of range, no rows.
         """
-        if (epochs is None) == (steps is None):
+        asked = steps if epochs is None else epochs
+        if asked is None or (epochs is not None and steps is not None):
             raise InvalidValue(f"give epochs or steps, one of them: {epochs=}, {steps=}")
-        if min(size, epochs or 1, steps or 1) < 1 or start < 0:
+        if min(size, asked) < 1 or start < 0:
             raise InvalidValue(
-                f"size, epochs and steps are at least 1, start at least 0: {size=}, {start=}"
+                "size, epochs and steps are at least 1, start at least 0: "
+                f"{size=}, {epochs=}, {steps=}, {start=}"
             )
         if len(self) == 0:
             raise InvalidValue("there are no rows to draw batches from")
         drops = steps is not None and len(self) >= size
         per_pass = len(self) // size if drops else -(-len(self) // size)
-        total = per_pass * epochs if epochs is not None else steps or 0
+        total = asked if epochs is None else asked * per_pass
         return self._drawn(self._passes(size, seed, range(start, total), per_pass))
 
     def _passes(
