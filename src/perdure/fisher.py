@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,6 +17,8 @@ from perdure.tree import Tree
 
 Labels = Literal["model", "true", "sampled"]
 PIECE = 256  # rows of one forward pass
+# Documented under these names, for all that they begin with an underscore.
+_sub, _mul = torch._foreach_sub, torch._foreach_mul  # noqa: SLF001
 
 
 def fisher(
@@ -48,13 +49,19 @@ def fisher(
         InvalidValue: an unknown `labels`, outputs other than (n, classes), or no rows.
     """
     terms: dict[str, Callable[[Tensor, Tensor], Terms]] = {
-        "model": lambda outputs, y: _Classes(outputs),
-        "sampled": lambda outputs, y: [_drawn_class(outputs, rng)],
+        "model": lambda outputs, _: _Classes(outputs),
+        "sampled": lambda outputs, _: [_drawn_class(outputs, rng)],
         "true": lambda outputs, y: [_loss_slope(learner, outputs, y)],
     }
-    if labels not in terms:
-        raise InvalidValue(f"labels is {labels!r}; it must be one of {', '.join(get_args(Labels))}")
+    check_labels("fisher", labels)
     return importance(learner, data, terms[labels], rows=rows)
+
+
+def check_labels(owner: str, labels: str) -> None:
+    """Raise `InvalidValue` unless `labels` is one of `Labels`."""
+    if labels not in get_args(Labels):
+        known = ", ".join(map(repr, get_args(Labels)))
+        raise InvalidValue(f"{owner}: labels is {labels!r}; it must be one of {known}")
 
 
 def importance(
@@ -81,36 +88,36 @@ def importance(
     learner.model.eval()
     row_sums = RowSums(learner.model, learner.params, terms, size)
     sums, count = tree.zeros(learner.params), 0
-    for batch in _spread(data, rows):
-        batch = learner.engine.place(batch)
+    for batch in map(learner.engine.place, _spread(data, rows)):
         count += len(batch)
         for start in range(0, len(batch), PIECE):
             piece = batch[start : start + PIECE]
             for name, total in row_sums(learner.prepare(piece.x), piece.y, piece.task).items():
                 sums[name] += total
-    sums["rows"] = torch.tensor(float(count), device=learner.engine.device)
+    # No parameter has an empty name. Averaged beside the sums, each rank weighs as its rows do.
+    sums[""] = torch.tensor(float(count), device=learner.engine.device)
     sums = learner.engine.average(sums)
-    everyone = sums.pop("rows")
-    if not everyone and learner.updates:
+    mean = float(sums.pop(""))
+    if not mean and learner.updates:
         raise InvalidValue(
             f"there are no rows to measure on after {learner.updates} updates; consolidate(data) "
             "needs the task's rows, in an iterable that can be iterated over more than once"
         )
-    return tree.apply(lambda total: total / everyone.clamp(min=1), sums)
+    return tree.apply(lambda total: total / (mean or 1.0), sums)
 
 
 def distance(
     params: Mapping[str, Tensor], anchor: Mapping[str, Tensor], weight: Mapping[str, Tensor]
 ) -> Tensor:
-    """sum_i weight_i (theta_i - anchor_i)^2 over the names in `anchor`, as a 0-d tensor.
+    """sum_i weight_i (theta_i - anchor_i)^2 over the names in `weight`, as a 0-d tensor.
 
-    A parameter that is not in the anchor, because it grew later, is free. Value and gradient are
-    found together, in fewer passes over memory than autograd would make.
+    A parameter that has no weight, because it grew later, is free. Value and gradient are found
+    together, in fewer passes over memory than autograd would make.
     """
-    names = [name for name in anchor if name in params]
+    names = [name for name in weight if name in params]
     if not names:
         return torch.zeros(())
-    total: Tensor = _Distance.apply(
+    total: Tensor = _Distance.apply(  # type: ignore[no-untyped-call]
         [anchor[name] for name in names],
         [weight[name] for name in names],
         *[params[name] for name in names],
@@ -121,14 +128,14 @@ def distance(
 class _Distance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, anchor: list[Tensor], weight: list[Tensor], *params: Tensor) -> Tensor:
-        moved = torch._foreach_sub(params, anchor)
-        ctx.pull = torch._foreach_mul(moved, weight)
+        moved = _sub(params, anchor)
+        ctx.pull = _mul(moved, weight)
         pairs = zip(ctx.pull, moved, strict=True)
         return torch.stack([torch.dot(a.flatten(), b.flatten()) for a, b in pairs]).sum()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *torch._foreach_mul(ctx.pull, 2 * upstream[0])
+        return None, None, *_mul(ctx.pull, 2 * upstream[0])
 
 
 class _Classes:

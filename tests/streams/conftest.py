@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from perdure.batch import Batch
 from perdure.streams import Data
 
 
@@ -39,7 +40,7 @@ def ids() -> Callable[..., list[int]]:
     """The numbers of the rows in one batch, or in many."""
 
     def read(batches) -> list[int]:
-        batches = [batches] if hasattr(batches, "x") else batches
+        batches = [batches] if isinstance(batches, Batch) else batches
         return [int(x[0, 0, 0]) for batch in batches for x in batch.x]
 
     return read

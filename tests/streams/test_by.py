@@ -15,7 +15,7 @@ def numbered(train, test, columns=None, y=None):
     """Rows whose input is their own number."""
     x, shown = torch.arange(train)[:, None], torch.arange(test)[:, None]
     labels = torch.arange(train) % 2 if y is None else torch.tensor(y)
-    classes = tuple("abcd"[: int(labels.max()) + 1])
+    classes = tuple("abcd"[: max(int(labels.max()), 1) + 1])
     return Data("rows", x, labels, shown, torch.arange(test) % 2, classes, columns or {})
 
 
@@ -66,7 +66,10 @@ def test_rows_in_time_are_drawn_in_time():
 
 def test_each_source_is_a_task():
     """In ascending order of its name, in training and in test."""
-    shops = np.array(["north", "east", "north", "east", "west"]), np.array(["west", "east", "north"])
+    shops = (
+        np.array(["north", "east", "north", "east", "west"]),
+        np.array(["west", "east", "north"]),
+    )
     stream = by_column(numbered(5, 3), shops)
     assert ["column east", "column north", "column west"] == [task.name for task in stream]
     assert [[1, 3], [0, 2], [4]] == [numbers(task.train) for task in stream]

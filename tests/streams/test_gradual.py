@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from perdure.errors import InvalidValue
 from perdure.scenario import Scenario
-from perdure.streams import Rows, Stream, Task, by_column, gradual, permuted, split
+from perdure.streams import Data, Rows, Stream, Task, by_column, gradual, permuted, split
 
 
 def stream_of(lengths, scenario=Scenario.CLASS):
@@ -72,12 +72,8 @@ def test_rows_keep_label_task_and_transform():
     """A permuted row is permuted as before, under its own task id."""
     x = torch.rand(40, 1, 2, 2)
     y = torch.arange(40) % 2
-    from perdure.streams import Data  # noqa: PLC0415
-
     stream = permuted(Data("toy", x, y, x, y, ("a", "b")), 2)
     blurred = gradual(stream, 1.0)
-    batch = torch.utils.data.default_collate  # keeps the name short below
-    del batch
     (first, second) = (next(iter(task.train)) for task in blurred)
     assert {0, 1} == set(first.task.tolist()) == set(second.task.tolist())
     for part in (first, second):

@@ -36,9 +36,7 @@ def like_a_tensor(lazy, **much):
     x = (torch.arange(len(lazy)) ** 2)[:, None]
     eager = Rows(x, lazy.y, task=lazy.task, transform=lazy.transform)
     pairs = zip(eager.batches(4, **much), lazy.batches(4, **much), strict=True)
-    return all(
-        torch.equal(a.x, b.x) and torch.equal(a.y, b.y) and a.new == b.new for a, b in pairs
-    )
+    return all(torch.equal(a.x, b.x) and torch.equal(a.y, b.y) and a.new == b.new for a, b in pairs)
 
 
 @pytest.mark.parametrize("much", [{"epochs": 2}, {"steps": 7}, {"epochs": 2, "start": 3}])
@@ -47,6 +45,8 @@ def test_a_dataset_gives_the_batches_that_a_tensor_gives(much):
     assert like_a_tensor(rows(Squares(10), task=1, transform=lambda x: -x), seed=3, **much)
 
 
+# Python 3.12 and later warn of any fork beside threads, as every DataLoader with workers does.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_workers_change_nothing_but_the_time():
     """Two processes that read ahead give the same batches."""
     assert like_a_tensor(rows(Squares(10), workers=2), seed=3, epochs=2)
@@ -128,7 +128,7 @@ def test_what_is_no_map_style_dataset_of_tensors_is_refused():
 
     with pytest.raises(InvalidValue, match="Endless has no length"):
         DatasetInputs(Endless())
-    with pytest.raises(InvalidValue, match="begins with a str.*transform"):
+    with pytest.raises(InvalidValue, match=r"begins with a str.*transform"):
         DatasetInputs(Squares(3, form=str)).gather(torch.tensor([0]))
     with pytest.raises(InvalidValue, match="item 0 of list is no"):
         torch_dataset([torch.zeros(2)], [torch.zeros(2)])

@@ -29,7 +29,7 @@ lengths = st.integers(1, 40)
 
 @given(rows=lengths, size=sizes, epochs=st.integers(1, 4), seed=st.integers(0, 99))
 def test_every_pass_shows_every_row_once(rows, size, epochs, seed):
-    """By epochs: each pass is a permutation, in batches of the size, the last as small as needed."""
+    """By epochs: each pass is a permutation, in batches of one size but the last."""
     batches = list(counted(rows).batches(size, seed=seed, epochs=epochs))
     per_pass = -(-rows // size)
     assert epochs * per_pass == len(batches)

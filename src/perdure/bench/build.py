@@ -42,11 +42,11 @@ def build(experiment: Experiment) -> tuple[Stream, Learner]:
     stream = stream_of(experiment)
     torch.manual_seed(experiment.seed)
     model = model_of(experiment, stream)
-    methods = presets.make(experiment.method, experiment.resolved)
-    check(stream.scenario, model, methods)
+    method = presets.make(experiment.method, experiment.resolved)
+    check(stream.scenario, model, [method])
     learner = Learner(
         model,
-        *methods,
+        method,
         optimizer=partial(_optimizer, experiment),
         engine=Engine(experiment.device, experiment.precision),
         seed=experiment.seed,

@@ -18,7 +18,6 @@ Kind = Literal["split", "permuted", "rotated", "gradual", "shifting"]
 Network = Literal["mlp", "cnn", "resnet"]
 Head = Literal["fixed", "growing"]
 Optimizer = Literal["adam", "sgd"]
-Plain = str | int | float | bool | None
 
 CHOICES = {"kind": Kind, "network": Network, "head": Head, "optimizer": Optimizer}
 
@@ -65,7 +64,7 @@ class Experiment:
     tasks: int = 5
     order: tuple[int, ...] | None = None
     method: str = "naive"
-    settings: Mapping[str, Plain] = field(default_factory=dict)
+    settings: presets.Settings = field(default_factory=dict)
     network: Network = "mlp"
     hidden: tuple[int, ...] = (256, 256)
     head: Head = "fixed"
@@ -91,10 +90,11 @@ class Experiment:
         check_range("Experiment", "tasks", self.tasks, 1, float("inf"))
         check_range("Experiment", "lr", self.lr, 0, float("inf"), open_low=True)
         check_range("Experiment", "holdout", self.holdout, 0, 0.9)
+        object.__setattr__(self, "method", presets.canonical(self.method))
         presets.check_settings(self.method, self.settings)
 
     @property
-    def resolved(self) -> dict[str, Plain]:
+    def resolved(self) -> dict[str, presets.Plain]:
         """Every argument that the method is made with, where a preset or this run names it."""
         return {**presets.defaults(self.method, self.scenario), **self.settings}
 

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from perdure.bench import presets
-from perdure.bench.experiment import Experiment, Plain
+from perdure.bench.experiment import Experiment
 from perdure.bench.pool import Event, Progressed, spread
 from perdure.bench.result import NoResult, Record
 from perdure.bench.results import Results
@@ -21,7 +21,7 @@ def grid(
     methods: Sequence[str],
     scenarios: Sequence[str],
     seeds: Iterable[int],
-    settings: Mapping[str, Mapping[str, Plain]] | None = None,
+    settings: Mapping[str, presets.Settings] | None = None,
 ) -> list[Experiment]:
     """Every method in every scenario with every seed, all with the data and the budget of `base`.
 

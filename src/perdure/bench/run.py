@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -63,9 +63,14 @@ def run(experiment: Experiment, progress: Progress = lambda done, total: None) -
         >>> len(result.matrix.tasks), result.cost.updates
         (5, 25)
     """
-    with _one_thread():
+    with one_thread():
         stream, learner = build(experiment)
-        before, *ended = stages(experiment, stream, learner, progress)
+        return collected(experiment, stream, list(stages(experiment, stream, learner, progress)))
+
+
+def collected(experiment: Experiment, stream: Stream, found: Sequence[Stage]) -> Result:
+    """The result of a run, from all its stages."""
+    before, *ended = found
     matrix = AccuracyMatrix.from_columns(
         [stage.accuracies for stage in ended],
         [task.name for task in stream],
@@ -169,7 +174,7 @@ def _shown(task: Task) -> Rows:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Small models run fastest on one thread, and seconds compare only at equal threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
 
 from perdure.bench.result import NoResult, Record, Result
-from perdure.bench.results import row_of
 from perdure.measure import Summary, summarise
 
 
@@ -192,16 +191,12 @@ def _run(record: Record) -> dict[str, Any]:
     common = {"key": record.experiment.key, "experiment": record.experiment.to_dict()}
     if isinstance(record, NoResult):
         return {**common, "status": record.status, "reason": record.reason}
-    row = row_of(record)
     return {
         **common,
         "status": "done",
+        **asdict(record.cost),
         **record.measures(),
-        "rows": record.cost.rows,
-        "cpu_seconds": record.cost.cpu_seconds,
-        "peak_memory_bytes": record.cost.peak_memory_bytes,
         "matrix": record.matrix.to_dict(),
         "curves": record.curves,
         "environment": dict(record.environment),
-        "flops_counted": int(row["flops_counted"]),
     }

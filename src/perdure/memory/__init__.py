@@ -2,7 +2,7 @@
 
 from perdure.memory.balanced import Balanced
 from perdure.memory.everything import Everything
-from perdure.memory.herding import Herding, embed, herd
+from perdure.memory.herding import Herding, embed, feature_sums, herd
 from perdure.memory.memory import By, Memory
 from perdure.memory.reservoir import Reservoir
 from perdure.memory.storage import RamStorage
@@ -16,5 +16,6 @@ __all__ = [
     "RamStorage",
     "Reservoir",
     "embed",
+    "feature_sums",
     "herd",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 import torch
 
@@ -29,3 +30,11 @@ class Everything(Memory):
         """Keep rows, each of them given for the first time."""
         rows = torch.arange(len(batch))
         self.storage.write(len(self) + rows, batch, rows)
+
+
+def gathered(data: Iterable[Batch]) -> Batch | None:
+    """All rows of the batches as one; None where there are none."""
+    memory = Everything()
+    for batch in data:
+        memory.add(batch)
+    return memory.rows()

@@ -95,6 +95,15 @@ def embed(features: Callable[[Tensor], Tensor], x: Tensor, rows: int = 512) -> T
     return torch.cat([features(part) for part in x.split(rows)])
 
 
+def feature_sums(
+    rows: Batch, features: Callable[[Tensor], Tensor], classes: int
+) -> Tensor:  # (classes, d)
+    """The sum over each label's rows of their features at unit length, for labels from 0 on."""
+    unit = F.normalize(embed(features, rows.x), dim=1)  # (n, d)
+    sums = unit.new_zeros(max(classes, int(rows.y.max()) + 1), unit.shape[1])
+    return sums.index_add_(0, rows.y.to(unit.device), unit)
+
+
 def _joined(parts: list[Batch]) -> Batch:
     """All rows in order, by halves, so that each is copied log n times and not n."""
     if len(parts) == 1:

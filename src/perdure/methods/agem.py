@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,12 +9,10 @@ from torch import Tensor
 from perdure import tree
 from perdure.batch import Batch
 from perdure.errors import InvalidValue, check_range
+from perdure.learner import Learner
 from perdure.memory import Balanced
 from perdure.method import Method, Needs
 from perdure.step import Step
-
-if TYPE_CHECKING:
-    from perdure.learner import Learner
 
 Write = Literal["boundary", "step"]
 
@@ -25,16 +23,15 @@ class AGEM(Method):
         applied = g - (g^T r / r^T r) r    where g^T r < 0, otherwise g
 
     Source: Chaudhry et al. 2019, eq. 11, https://arxiv.org/abs/1812.00420.
-    Differs: classes share the capacity equally, each by a reservoir, where the paper gives each
-        class a ring of fixed size. Rows of the tasks in the incoming batch are left out of r;
-        without task ids nothing is, so "step" then lets r see the task in progress too.
+    Differs: classes share the capacity equally, each by a reservoir, where the paper gives each a
+        ring of fixed size. Without task ids r also sees what "step" has of the task in progress.
     Needs: class labels; with "boundary", a boundary with data. Costs a forward and a backward pass
         over `rows` rows in each step.
     Keeps: `capacity` raw rows.
 
     Args:
         capacity: rows of all classes together, >= 1.
-        rows: rows that r is taken over in a step, >= 1, fewer while the memory holds fewer.
+        rows: drawn from the memory in a step, >= 1; r is taken over those of past tasks.
         write: "boundary" fills the memory from each task's rows when it ends, "step" from the
             rows of every update, for streams without boundaries.
 
@@ -42,7 +39,6 @@ class AGEM(Method):
         InvalidValue: an argument out of range.
 
     Example:
-        >>> from perdure import Learner
         >>> learner = Learner(torch.nn.Linear(4, 2), AGEM(capacity=100, write="step"))
         >>> step = learner.observe(Batch(torch.eye(4), torch.tensor([0, 1, 0, 1]), task=0))
         >>> len(learner.methods[0].memory)
@@ -91,11 +87,10 @@ class AGEM(Method):
             self.memory.add(batch)
 
     def _past(self, step: Step) -> Batch | None:
-        """Rows drawn from the tasks that the incoming rows do not belong to."""
-        rows, current = self.memory.rows(), step.current_rows()[0].task
-        if rows is not None and rows.task is not None and current is not None:
-            rows = rows[~torch.isin(rows.task, current.to(rows.task.device))]
-        if rows is None or not len(rows):
+        """Rows drawn from the memory, but for those of the tasks that are coming in."""
+        rows, current = self.memory.sample(self.rows), step.current_rows()[0].task
+        if rows is None:
             return None
-        order = torch.randperm(len(rows), generator=self.rng)[: self.rows]
-        return step.learner.engine.place(rows[order])
+        if rows.task is not None and current is not None:
+            rows = rows[~torch.isin(rows.task, current.cpu())]
+        return step.learner.engine.place(rows) if len(rows) else None

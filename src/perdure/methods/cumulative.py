@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from perdure.batch import Batch
-from perdure.memory import Everything
+from perdure.learner import Learner
+from perdure.memory.everything import Everything
 from perdure.method import Method, Needs
 from perdure.step import Step
-
-if TYPE_CHECKING:
-    from perdure.learner import Learner
 
 
 class Cumulative(Method):
@@ -25,8 +21,6 @@ class Cumulative(Method):
     Keeps: every row ever seen, without bound.
 
     Example:
-        >>> import torch
-        >>> from perdure import Learner
         >>> learner = Learner(torch.nn.Linear(4, 2), Cumulative())
         >>> step = learner.observe(Batch(torch.eye(4), torch.tensor([0, 1, 0, 1])))
         >>> len(step.batch), learner.updates

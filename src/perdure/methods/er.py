@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from perdure.batch import Batch
 from perdure.errors import InvalidValue, check_range
+from perdure.learner import Learner
 from perdure.memory import Balanced, Herding, Memory, Reservoir
 from perdure.method import Method, Needs
 from perdure.step import Step
-
-if TYPE_CHECKING:
-    from perdure.learner import Learner
 
 Policy = Literal["reservoir", "balanced", "herding"]
 Write = Literal["step", "boundary"]
@@ -25,8 +23,7 @@ class ER(Method):
         https://arxiv.org/abs/1902.10486; the shares of "tasks" are those of van de Ven, Tuytelaars
         & Tolias 2022, https://doi.org/10.1038/s42256-022-00568-3.
     Differs: rows are drawn with replacement.
-    Needs: nothing with the defaults; writing at boundaries needs the task's rows there, herding
-        features too, and shares by tasks need boundaries.
+    Needs: nothing; but the task's rows for "boundary", boundaries for "tasks", features to herd.
     Keeps: `capacity` raw rows.
 
     Args:
@@ -63,7 +60,7 @@ class ER(Method):
     ) -> None:
         check_range("ER", "rows", 1 if rows is None else rows, 1, float("inf"))
         if policy not in get_args(Policy) or write not in get_args(Write):
-            raise InvalidValue(f"ER: policy={policy!r}, write={write!r}: see {Policy}, {Write}")
+            raise InvalidValue(f"ER: no policy={policy!r} with write={write!r}; see its docstring")
         if not (mix in ("rows", "tasks") if isinstance(mix, str) else 0 <= mix < 1):
             raise InvalidValue(f"ER: mix is {mix!r}; it must be 'rows', 'tasks' or lie in [0, 1)")
         if policy == "herding" and write == "step":
@@ -72,16 +69,11 @@ class ER(Method):
             raise InvalidValue("ER: a reservoir has no quota; give policy='balanced' with it")
         self.capacity, self.rows, self.policy = capacity, rows, policy
         self.mix, self.write, self.quota = mix, write, quota
-        ends, herding = write == "boundary", policy == "herding"
+        ends, herding, uniform = write == "boundary", policy == "herding", policy == "reservoir"
         grouped = Herding(capacity, quota) if herding else Balanced(capacity, "group", quota)
-        self.memory: Memory = Reservoir(capacity) if policy == "reservoir" else grouped
-        self.needs = Needs(
-            boundaries=ends or mix == "tasks",
-            data=ends,
-            raw_rows=True,
-            features=herding,
-            labels=policy != "reservoir",
-        )
+        self.memory: Memory = Reservoir(capacity) if uniform else grouped
+        task_ends = ends or mix == "tasks"
+        self.needs = Needs(task_ends, ends, raw_rows=True, features=herding, labels=not uniform)
 
     @property
     def name(self) -> str:

@@ -59,8 +59,7 @@ class ERACE(Method):
 
     def loss(self, step: Step) -> Tensor:
         """The mean over incoming rows and the mean over recalled ones, each row by its weight."""
-        absent = self._seen(step)
-        absent[step.batch.y[: step.current]] = False
+        absent = self._seen(step).index_fill(0, step.batch.y[: step.current], False)
         logits = step.outputs.clone()  # (n, classes)
         logits[: step.current].masked_fill_(absent, torch.finfo(logits.dtype).min)
         each = step.learner.loss(logits, step.batch.y, reduction="none")
@@ -70,8 +69,7 @@ class ERACE(Method):
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time, and their classes."""
-        self.seen = self._seen(step)
-        self.seen[step.batch.y] = True
+        self.seen = self._seen(step).index_fill(0, step.batch.y, True)
         self.memory.add(step.batch.fresh())
 
     def _seen(self, step: Step) -> Tensor:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,14 +8,12 @@ from torch import Tensor
 from perdure import tree
 from perdure.batch import Batch
 from perdure.errors import check_range
+from perdure.learner import Learner
 from perdure.memory import Balanced
+from perdure.memory.passes import passes
 from perdure.method import Method, Needs
 from perdure.nets import MASKED
 from perdure.step import Step
-from perdure.streams import Rows
-
-if TYPE_CHECKING:
-    from perdure.learner import Learner
 
 
 class GDumb(Method):
@@ -39,7 +36,6 @@ class GDumb(Method):
         InvalidValue: an argument out of range.
 
     Example:
-        >>> from perdure import Learner
         >>> learner = Learner(torch.nn.Linear(4, 3), GDumb(capacity=100, epochs=20))
         >>> step = learner.observe(Batch(torch.eye(4), torch.tensor([0, 1, 0, 1])))
         >>> learner.consolidate()
@@ -60,12 +56,16 @@ class GDumb(Method):
         self.classes: list[int] = []
         self.batch_size = 1
 
+    def grow(self, learner: Learner, batch: Batch) -> bool:
+        """Add nothing; note the classes, those that other ranks see included."""
+        self.classes = sorted({*self.classes, *batch.y.tolist()})
+        return False
+
     def update(self, learner: Learner, batch: Batch) -> Step:
         """Keep the rows, and the beginning of whatever the model has grown for them."""
         parts = learner.model.state_dict()
         self.initial |= tree.copy({n: parts[n] for n in parts if n not in self.initial})
         self.memory.add(batch.fresh())
-        self.classes = sorted({*self.classes, *batch.y.tolist()})
         self.batch_size = max(self.batch_size, len(batch))
         return Step(learner, batch)
 
@@ -75,13 +75,9 @@ class GDumb(Method):
         if rows is None:
             return
         learner.restart(self.initial)
-        draws = Rows(rows.x, rows.y, task=rows.task).batches(
-            self.batch_size,
-            seed=int(torch.randint(2**31, (), generator=self.rng)),
-            epochs=self.epochs,
-        )
-        for batch in draws:
-            learner.update(learner.engine.place(batch.seen()))
+        steps = self.epochs * max(1, len(rows) // self.batch_size)
+        for batch in passes(rows, self.batch_size, steps, self.rng):
+            learner.update(learner.engine.place(batch))
 
     def decide(self, learner: Learner, x: Tensor, out: Tensor) -> Tensor:  # (n, classes)
         """The outputs with every class that was never seen masked."""

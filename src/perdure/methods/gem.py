@@ -40,19 +40,14 @@ class GEM(Method):
         InvalidValue: an argument out of range, or a batch without task ids.
 
     Example:
-        >>> from perdure import Learner
         >>> learner = Learner(torch.nn.Linear(4, 2), GEM(capacity=100))
         >>> step = learner.observe(Batch(torch.eye(4), torch.tensor([0, 1, 0, 1]), task=0))
-        >>> len(learner.methods[0].memory)
-        4
     """
 
     keeps = ("memory",)
     needs = Needs(task_in_training=True, raw_rows=True, labels=False)
 
-    def __init__(
-        self, capacity: int = 1000, strength: float = 0.5, rows: int | None = None
-    ) -> None:
+    def __init__(self, capacity: int = 500, strength: float = 0.5, rows: int | None = None) -> None:
         check_range("GEM", "strength", strength, 0, float("inf"))
         check_range("GEM", "rows", 1 if rows is None else rows, 1, float("inf"))
         self.capacity, self.strength, self.rows = capacity, strength, rows
@@ -60,13 +55,17 @@ class GEM(Method):
 
     def project(self, step: Step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """The nearest gradient that points away from no past task's."""
-        slopes = [self._slope(step, rows) for rows in self._past(step)]
-        inner = _gram([{**tree.zeros(step.learner.params), **grads}, *slopes])
-        # An overflow in half precision has no direction to turn.
+        learner, slopes = step.learner, []
+        for rows in self._past(step):
+            outputs = learner.forward(learner.prepare(rows.x), rows.task)
+            slopes.append(step.grads(learner.loss(outputs, rows.y)))
+        if not slopes:
+            return grads
+        inner = _gram([{**tree.zeros(learner.params), **grads}, *slopes])
+        # Where half precision overflowed there is no direction to turn to.
         if not np.isfinite(inner).all() or (inner[0, 1:] >= 0).all():
             return grads
-        shares = least_turn(inner[1:, 1:], inner[0, 1:], self.strength)
-        for share, slope in zip(shares, slopes, strict=True):
+        for share, slope in zip(least_turn(inner, self.strength), slopes, strict=True):
             grads = tree.combine(grads, slope, float(share))
         return grads
 
@@ -81,26 +80,21 @@ class GEM(Method):
             raise InvalidValue("GEM got a batch without task ids; observe Batch(x, y, task=...)")
         if rows is None or rows.task is None:
             return []
-        past = [rows[rows.task == t] for t in sorted({*rows.task.tolist()} - {*current.tolist()})]
-        shuffled = [torch.randperm(len(rows), generator=self.rng)[: self.rows] for rows in past]
-        return [rows[order] for rows, order in zip(past, shuffled, strict=True)]
-
-    def _slope(self, step: Step, rows: Batch) -> dict[str, Tensor]:
-        """The gradient of a past task's loss by parameter name."""
-        rows = step.learner.engine.place(rows)
-        outputs = step.learner.forward(step.learner.prepare(rows.x), rows.task)
-        return step.grads(step.learner.loss(outputs, rows.y))
+        held = [rows[rows.task == t] for t in sorted({*rows.task.tolist()} - {*current.tolist()})]
+        drawn = [torch.randperm(len(rows), generator=self.rng)[: self.rows] for rows in held]
+        return [step.learner.engine.place(rows[d]) for rows, d in zip(held, drawn, strict=True)]
 
 
-def least_turn(gram: Array, inner: Array, least: float) -> Array:
-    """argmin over v >= least of 1/2 v^T gram v + inner^T v (t,), as non-negative least squares."""
-    gram = gram + 1e-9 * gram.trace() / len(gram) * np.eye(len(gram))  # dependent rows: a factor
+def least_turn(inner: Array, least: float) -> Array:  # (1 + t, 1 + t) -> (t,)
+    """The v of `GEM`, given the inner products of g and the rows of G with one another, g first."""
+    gram, toward = inner[1:, 1:], inner[0, 1:]
+    gram = gram + 1e-9 * gram.trace() / len(gram) * np.eye(len(gram))  # for dependent rows
     factor = np.linalg.cholesky(gram)
-    above, _ = nnls(factor.T, -solve_triangular(factor, inner + gram.sum(1) * least, lower=True))
+    above, _ = nnls(factor.T, -solve_triangular(factor, toward + least * gram.sum(1), lower=True))
     return np.asarray(above + least)
 
 
 def _gram(trees: list[dict[str, Tensor]]) -> Array:
     """Inner products of every two trees over the same names, (t, t)."""
-    rows = {name: torch.stack([tree[name].flatten() for tree in trees]) for name in trees[0]}
-    return np.asarray(sum((r.double() @ r.double().T).cpu().numpy() for r in rows.values()))
+    rows = [torch.stack([t[name].flatten() for t in trees]).double() for name in trees[0]]
+    return np.asarray(sum((r @ r.T).cpu().numpy() for r in rows))

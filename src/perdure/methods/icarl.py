@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -9,13 +8,11 @@ from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.errors import check_range
-from perdure.memory import Herding, embed
+from perdure.learner import Learner
+from perdure.memory import Herding, feature_sums
 from perdure.method import Method, Needs
 from perdure.nets import MASKED
 from perdure.step import Step
-
-if TYPE_CHECKING:
-    from perdure.learner import Learner
 
 
 class ICaRL(Method):
@@ -27,36 +24,35 @@ class ICaRL(Method):
 
     Source: Rebuffi et al. 2017, algorithms 1-5, https://arxiv.org/abs/1611.07725.
     Differs: as many exemplars as incoming rows join each update, where the paper draws batches from
-        both together. Inputs scale by `prepare` alone; the reference of van de Ven et al. 2022
-        takes temperature 2, Mammoth averages over classes instead of summing.
-    Needs: class labels, the task's rows at boundaries, and features. One label space: the answer
-        does not use the task id.
+        both together. The reference of van de Ven et al. 2022 has temperature 2.
+    Needs: class labels, the task's rows at boundaries, features, and one label space.
     Keeps: `capacity` raw rows, a copy of the model, and a mean feature a class.
 
     Args:
         capacity: exemplars of all classes together, >= 1.
-        rows: exemplars to recall at each update, >= 1; None is as many as come in.
-        quota: exemplars a class at most, >= 1; None: no limit but the capacity.
+        quota: exemplars a class at most, >= 1; None sets no limit but the capacity.
         temperature: > 0, of the teacher's outputs; 1 in the paper.
 
     Raises:
         InvalidValue: an argument out of range.
+
+    Example:
+        >>> from perdure import nets
+        >>> model = nets.Classifier(nets.MLP(4, (8,)), nets.FixedHead(8, 2))
+        >>> learner, rows = Learner(model, ICaRL(2)), Batch(torch.eye(4), torch.arange(4) % 2)
+        >>> learner.consolidate(rows)
+        >>> learner.methods[0].memory.group_counts()
+        {0: 1, 1: 1}
     """
 
     keeps = ("memory", "teacher", "seen", "old", "means")
     needs = Needs(boundaries=True, data=True, raw_rows=True, features=True)
 
     def __init__(
-        self,
-        capacity: int = 2000,
-        rows: int | None = None,
-        quota: int | None = None,
-        temperature: float = 1.0,
+        self, capacity: int = 2000, quota: int | None = None, temperature: float = 1.0
     ) -> None:
-        check_range("ICaRL", "rows", 1 if rows is None else rows, 1, float("inf"))
         check_range("ICaRL", "temperature", temperature, 0, float("inf"), open_low=True)
-        self.capacity, self.rows, self.quota = capacity, rows, quota
-        self.temperature = temperature
+        self.capacity, self.quota, self.temperature = capacity, quota, temperature
         self.memory = Herding(capacity, quota)
         self.teacher: dict[str, Tensor] = {}
         self.seen = self.old = torch.zeros(0, dtype=torch.bool)  # (classes,)
@@ -64,7 +60,7 @@ class ICaRL(Method):
 
     def recall(self, step: Step) -> Batch | None:
         """Exemplars of past classes."""
-        return self.memory.sample(self.rows or step.current)
+        return self.memory.sample(step.current)
 
     def loss(self, step: Step) -> Tensor:
         """Binary cross-entropy of each class seen, past ones towards the teacher."""
@@ -72,17 +68,34 @@ class ICaRL(Method):
         target = F.one_hot(y, outputs.shape[1]).to(outputs)
         if self.teacher:
             past = step.learner.recite(self.teacher, step.inputs, step.batch.task)
-            target = torch.where(_wide(self.old, outputs), torch.sigmoid(past / self.temperature), target)
-        active = _wide(self.seen, outputs).index_fill(0, y, 1)
+            soft = torch.sigmoid(_wide(past, outputs) / self.temperature)
+            target = torch.where(_wide(self.old, outputs), soft, target)
+        active = _wide(self.seen, outputs).index_fill(0, y, True)
         each = F.binary_cross_entropy_with_logits(outputs, target, reduction="none")
         return torch.dot((each * active).sum(1), weight) / weight.sum()
 
     def settle(self, step: Step) -> None:
         """Note the classes seen."""
-        self.seen = _wide(self.seen, step.outputs).index_fill(0, step.batch.y, 1)
+        self.seen = _wide(self.seen, step.outputs).index_fill(0, step.batch.y, True)
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
-        """Choose exemplars, take the model as teacher, and average the exemplars' features."""
+        """Choose exemplars, average their features, and take the model as teacher."""
         self.memory.add_all(data, learner.features)
-        rows = self.memory.rows()
-        ...
+        self.teacher, self.old = learner.snapshot(), self.seen
+        exemplars = self.memory.rows()
+        if exemplars is not None:
+            sums = feature_sums(exemplars, learner.features, len(self.seen))
+            self.means = F.normalize(learner.engine.average({"sums": sums})["sums"], dim=1)
+
+    def decide(self, learner: Learner, x: Tensor, out: Tensor) -> Tensor:
+        """Minus the squared distance to each class's mean, once there are exemplars."""
+        if self.means is None:
+            return out
+        means, unit = self.means.to(out.device), F.normalize(learner.features(x), dim=1)
+        scores = (2 * unit @ means.T - 2).masked_fill(~means.any(1), MASKED)  # (n, classes then)
+        return F.pad(scores, (0, out.shape[1] - len(means)), value=MASKED)
+
+
+def _wide(held: Tensor, outputs: Tensor) -> Tensor:
+    """A tensor (..., classes then) beside outputs that may have grown: zero where they did."""
+    return F.pad(held.to(outputs.device), (0, outputs.shape[1] - held.shape[-1]))

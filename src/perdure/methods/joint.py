@@ -1,21 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from perdure import tree
 from perdure.batch import Batch
-from perdure.errors import InvalidValue, check_range
-from perdure.memory import Everything
+from perdure.errors import check_range
+from perdure.learner import Learner
+from perdure.memory.everything import Everything
+from perdure.memory.passes import passes
 from perdure.method import Method, Needs
 from perdure.step import Step
-from perdure.streams import Rows
-
-if TYPE_CHECKING:
-    from perdure.learner import Learner
 
 
 class Joint(Method):
@@ -34,14 +30,12 @@ class Joint(Method):
     Args:
         steps: updates at each boundary, >= 1; None makes as many as batches were observed so far,
             so that at each boundary joint training and fine-tuning have made equally many.
-        epochs: passes over all rows instead, >= 1.
 
     Raises:
-        InvalidValue: a number out of range, or both are given.
+        InvalidValue: `steps` is below 1.
 
     Example:
-        >>> from perdure import Learner
-        >>> learner = Learner(torch.nn.Linear(4, 2), Joint(epochs=3))
+        >>> learner = Learner(torch.nn.Linear(4, 2), Joint(steps=3))
         >>> step = learner.observe(Batch(torch.eye(4), torch.tensor([0, 1, 0, 1])))
         >>> learner.consolidate()
         >>> learner.updates
@@ -53,13 +47,9 @@ class Joint(Method):
     writes_parameters = True
     bounded = False
 
-    def __init__(self, steps: int | None = None, epochs: int | None = None) -> None:
+    def __init__(self, steps: int | None = None) -> None:
         check_range("Joint", "steps", 1 if steps is None else steps, 1, float("inf"))
-        check_range("Joint", "epochs", 1 if epochs is None else epochs, 1, float("inf"))
-        if steps is not None and epochs is not None:
-            raise InvalidValue(f"Joint: give steps or epochs, not both: {steps=}, {epochs=}")
         self.steps = steps
-        self.epochs = epochs
         self.memory = Everything()
         self.initial: dict[str, Tensor] = {}
         self.observed = 0
@@ -80,11 +70,5 @@ class Joint(Method):
         if rows is None:
             return
         learner.restart(self.initial)
-        draws = Rows(rows.x, rows.y, task=rows.task).batches(
-            self.batch_size,
-            seed=int(torch.randint(2**31, (), generator=self.rng)),
-            epochs=self.epochs,
-            steps=None if self.epochs else self.steps or self.observed,
-        )
-        for batch in draws:
-            learner.update(learner.engine.place(batch.seen()))
+        for batch in passes(rows, self.batch_size, self.steps or self.observed, self.rng):
+            learner.update(learner.engine.place(batch))

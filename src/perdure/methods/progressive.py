@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from perdure.batch import Batch
 from perdure.errors import Impossible
+from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.nets import ProgressiveNet
-
-if TYPE_CHECKING:
-    from perdure.learner import Learner
 
 
 class Progressive(Method):
@@ -29,8 +25,6 @@ class Progressive(Method):
         Impossible: the model has no progressive columns.
 
     Example:
-        >>> import torch
-        >>> from perdure import Learner
         >>> net = ProgressiveNet(4, hidden=(8, 8), classes=2)
         >>> net.add_column(0)
         >>> learner = Learner(net, Progressive())

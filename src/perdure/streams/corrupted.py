@@ -73,7 +73,7 @@ def _spoil(change: Callable[[Tensor], Tensor]) -> Transform:
 class Noise:
     """Adds Gaussian noise that depends on the image alone: the same in every batch and pass.
 
-    Each image's pixels choose where in one long run of noise its own begins.
+    Each image's pixels, to 8 bits, choose where in one long run of noise its own begins.
 
     Args:
         deviation: the standard deviation, for images in [0, 1].

@@ -10,6 +10,8 @@ import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from rich.console import Console
@@ -115,9 +117,18 @@ def _copy(file: RemoteFile, path: Path) -> None:
         console=console,
         disable=not console.is_terminal,
     )
-    with bar, urlopen(file.url, timeout=PATIENCE) as answer, path.open("wb") as out:  # noqa: S310  the addresses are constants, the content is verified
+    with bar, _opened(file.url) as answer, path.open("wb") as out:
         length = answer.headers.get("Content-Length")
         task = bar.add_task(file.name, total=None if length is None else int(length))
         while chunk := answer.read(CHUNK):
             out.write(chunk)
             bar.advance(task, len(chunk))
+
+
+def _opened(url: str) -> Any:
+    try:
+        # The addresses are constants, and what they send is verified.
+        return urlopen(url, timeout=PATIENCE)  # noqa: S310
+    except HTTPError as error:
+        error.close()  # or the connection stays open as long as the error does
+        raise

@@ -109,8 +109,7 @@ def _inputs(pandas: Any, table: Any, rows: Tensor) -> Tensor:  # (n, features)
         else:
             known = values.iloc[rows.numpy()].dropna().unique()
             features.extend(
-                (values == value).to_numpy(np.float32, na_value=0)
-                for value in sorted(known, key=str)
+                values.isin([value]).to_numpy(np.float32) for value in sorted(known, key=str)
             )
     return torch.from_numpy(np.stack(features, axis=1))
 

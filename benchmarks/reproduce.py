@@ -1,0 +1,262 @@
+"""Other people's numbers beside ours, under their protocols, on full Split Fashion-MNIST.
+
+    make reproduce                          # everything: about two hours on two cores
+    python benchmarks/reproduce.py --only one-epoch
+    python benchmarks/reproduce.py --only three-scenarios --methods er,si --seeds 1
+
+Runs are resumable: stop whenever you like and start again. The tables go to
+benchmarks/results/reproduce.md, with the mean and standard deviation over initialisations.
+
+three-scenarios: GMvandeVen/continual-learning at commit e6d795a, one seed, class order as below.
+    MLP 784-400-400, ReLU; Adam 1e-3, never reset; 2,000 updates a task, batch 128; pixels in [0, 1].
+    Strengths are its authors', who chose them on Split MNIST with test accuracy: they are copied
+    for the comparison and are not perdure's advice.
+one-epoch: aimagelab/mammoth with its best arguments for Split MNIST at memory 500, one seed.
+    MLP 784-100-100, SGD, one pass over each task, batch 10 or 64, classes in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+import typer
+from rich.console import Console
+
+from perdure import Schedule
+from perdure.bench.experiment import Experiment
+from perdure.bench.grid import finished, run_grid
+from perdure.bench.result import Record, Result
+
+HERE = Path(__file__).parent
+ORDER = (3, 1, 5, 6, 0, 2, 7, 4, 9, 8)
+TOLERANCE = 2.5
+Plain = str | int | float | bool | None
+
+THREE = Experiment(
+    "fashion-mnist",
+    order=ORDER,
+    hidden=(400, 400),
+    optimizer="adam",
+    lr=1e-3,
+    schedule=Schedule(batch_size=128, epochs=None, steps=2000),
+)
+ONE = Experiment(
+    "fashion-mnist",
+    scenario="class",
+    order=tuple(range(10)),
+    hidden=(100, 100),
+    optimizer="sgd",
+    schedule=Schedule(batch_size=10),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the reference's table.
+
+    Args:
+        label: the reference's name for it.
+        method: ours.
+        published: its accuracy in percent, by scenario.
+        settings: arguments of the method.
+        by_scenario: further arguments, by scenario.
+        changes: to the experiment.
+    """
+
+    label: str
+    method: str
+    published: Mapping[str, float]
+    settings: Mapping[str, Plain] = field(default_factory=dict)
+    by_scenario: Mapping[str, Mapping[str, Plain]] = field(default_factory=dict)
+    changes: Mapping[str, Plain] = field(default_factory=dict)
+
+
+def strengths(**by_scenario: float) -> dict[str, dict[str, Plain]]:
+    """A strength for each scenario."""
+    return {scenario: {"strength": value} for scenario, value in by_scenario.items()}
+
+
+def replay(rows: int) -> dict[str, Plain]:
+    """So many rows a class, chosen where a task ends."""
+    return {
+        "capacity": 10 * rows,
+        "policy": "balanced",
+        "quota": rows,
+        "write": "boundary",
+        "mix": "tasks",
+    }
+
+
+THREE_LINES = (
+    Line("none", "naive", {"task": 90.64, "domain": 77.40, "class": 19.97}),
+    Line(
+        "EWC",
+        "ewc",
+        {"task": 99.03, "domain": 78.54, "class": 20.00},
+        by_scenario=strengths(task=1e5, domain=1e10, **{"class": 1e9}),
+    ),
+    Line(
+        "online EWC",
+        "online-ewc",
+        {"task": 98.91, "domain": 77.39},
+        {"decay": 1.0},
+        strengths(task=1e5, domain=1e10),
+    ),
+    Line(
+        "SI",
+        "si",
+        {"task": 98.92, "domain": 87.61, "class": 29.42},
+        by_scenario=strengths(task=10.0, domain=5e4, **{"class": 5e3}),
+    ),
+    Line(
+        "LwF",
+        "lwf",
+        {"task": 98.37, "domain": 78.61, "class": 20.97},
+        by_scenario={"class": {"strength": 1.0}},
+    ),
+    Line(
+        "ER, 100 a class", "er", {"task": 98.44, "domain": 93.04, "class": 78.07}, replay(100)
+    ),
+    Line("ER, 10 a class", "er", {"task": 97.91, "domain": 89.16, "class": 61.70}, replay(10)),
+    Line(
+        "A-GEM, 100 a class",
+        "a-gem",
+        {"task": 98.12, "domain": 91.78, "class": 48.04},
+        {"capacity": 1000, "rows": 128},
+    ),
+    Line("iCaRL, 100 a class", "icarl", {"class": 79.46}, {"capacity": 1000, "quota": 100}),
+    Line("joint", "joint", {"task": 99.16, "domain": 95.44, "class": 89.20}),
+)
+
+
+def memory(rows: int | None, lr: float, method: Mapping[str, Plain] | None = None) -> dict:
+    """Memory 500, so many rows drawn at a step, and a learning rate."""
+    drawn = {} if rows is None else {"rows": rows}
+    return {"settings": {"capacity": 500, **drawn, **(method or {})}, "changes": {"lr": lr}}
+
+
+ONE_LINES = (
+    Line("sgd", "naive", {"batch 64": 19.9, "batch 10": 20.0}, changes={"lr": 0.03}),
+    Line("er", "er", {"batch 64": 74.9, "batch 10": 76.9}, **memory(10, 0.1)),
+    Line("der", "der", {"batch 64": 74.2, "batch 10": 78.4}, **memory(128, 0.03, {"alpha": 1.0})),
+    Line(
+        "der++",
+        "der++",
+        {"batch 64": 79.2, "batch 10": 80.9},
+        **memory(10, 0.03, {"alpha": 1.0, "beta": 0.5}),
+    ),
+    Line("er-ace", "er-ace", {"batch 64": 79.5, "batch 10": 78.2}, **memory(10, 0.1)),
+    Line("gem", "gem", {"batch 64": 80.1, "batch 10": 77.8}, **memory(None, 0.03)),
+    Line(
+        "a-gem", "a-gem", {"batch 64": 31.3, "batch 10": 31.8}, **memory(128, 0.1, {"write": "step"})
+    ),
+    Line("si", "si", {"batch 64": 19.9, "batch 10": 19.9}, {"strength": 1.0}, changes={"lr": 0.1}),
+    Line("lwf", "lwf", {"batch 64": 19.9, "batch 10": 19.9}, {"strength": 1.0}, changes={"lr": 0.03}),
+    Line("icarl", "icarl", {"batch 64": 58.2, "batch 10": 61.5}, **memory(None, 0.1)),
+    Line(
+        "gdumb", "gdumb", {"batch 64": 78.0, "batch 10": 77.2}, **memory(None, 0.1, {"epochs": 50})
+    ),
+)
+
+
+def experiments(protocol: str, line: Line, seeds: Iterable[int]) -> dict[str, list[Experiment]]:
+    """The runs of one line, by column of its table."""
+    runs = {}
+    for column in line.published:
+        base = replace(THREE, scenario=column) if protocol == "three-scenarios" else _one(column)
+        settings = {**line.settings, **line.by_scenario.get(column, {})}
+        base = replace(base, method=line.method, settings=settings, **line.changes)
+        runs[column] = [replace(base, seed=seed) for seed in seeds]
+    return runs
+
+
+def _one(column: str) -> Experiment:
+    return replace(ONE, schedule=Schedule(batch_size=int(column.split()[-1])))
+
+
+def table(protocol: str, lines: Sequence[Line], records: Mapping[str, Record], seeds: int) -> str:
+    """The reference beside ours, in Markdown."""
+    columns = list(lines[0].published)
+    head = "| method | " + " | ".join(f"{c}: theirs | ours | gap" for c in columns) + " |"
+    rows = [head, "|---" * (1 + 3 * len(columns)) + "|"]
+    for line in lines:
+        cells = [
+            _cells(line, column, runs, records)
+            for column, runs in experiments(protocol, line, range(seeds)).items()
+        ]
+        cells += ["| – | – | – "] * (len(columns) - len(cells))
+        if protocol == "three-scenarios" and list(line.published) != columns[: len(line.published)]:
+            cells = ["| – | – | – "] * (len(columns) - 1) + cells[: len(line.published)]
+        rows.append(f"| {line.label} " + "".join(cells) + "|")
+    return "\n".join(rows)
+
+
+def _cells(
+    line: Line, column: str, runs: Sequence[Experiment], records: Mapping[str, Record]
+) -> str:
+    found = [records.get(run.key) for run in runs]
+    ours = [100 * (r.matrix.accuracy() or 0) for r in found if isinstance(r, Result)]
+    theirs = line.published[column]
+    if not ours:
+        return f"| {theirs:.2f} | not run | "
+    spread = f" ± {stdev(ours):.2f}" if len(ours) > 1 else ""
+    gap = mean(ours) - theirs
+    mark = "" if abs(gap) <= TOLERANCE else " **"
+    return f"| {theirs:.2f} | {mean(ours):.2f}{spread} (n={len(ours)}) | {mark}{gap:+.2f}{mark.strip()} "
+
+
+def main(
+    only: str = typer.Option("", help="three-scenarios or one-epoch; both by default"),
+    methods: str = typer.Option("", help="names, separated by commas; all by default"),
+    seeds: int = typer.Option(3, help="initialisations of each"),
+    folder: Path = typer.Option(Path("runs/reproduce"), help="where results are kept"),  # noqa: B008
+    workers: int = typer.Option(2, help="processes at a time"),
+) -> None:
+    """Run what is missing, then write benchmarks/results/reproduce.md."""
+    console = Console()
+    wanted = methods.split(",") if methods else []
+    protocols = {"three-scenarios": THREE_LINES, "one-epoch": ONE_LINES}
+    runs = [
+        run
+        for seed in range(seeds)
+        for protocol, lines in protocols.items()
+        for line in lines
+        if only in ("", protocol) and (not wanted or line.method in wanted)
+        for column in experiments(protocol, line, [seed]).values()
+        for run in column
+    ]
+    for event in run_grid(runs, folder, workers):
+        if isinstance(event, Result):
+            console.print(f"{event.experiment.title}: {event.matrix.accuracy():.2%}")
+        elif not hasattr(event, "done"):
+            console.print(event)
+    everything = [
+        run
+        for protocol, lines in protocols.items()
+        for line in lines
+        for column in experiments(protocol, line, range(seeds)).values()
+        for run in column
+    ]
+    records = {record.experiment.key: record for record in finished(everything, folder)}
+    text = [
+        "# Numbers of others, beside ours",
+        "",
+        "Final average accuracy in percent on the whole Split Fashion-MNIST, under each reference's",
+        "own protocol; written by `make reproduce`, whose script says what the protocols are. Ours",
+        "are means and standard deviations over n initialisations; a gap beyond "
+        f"{TOLERANCE} points is bold.",
+        f"torch {torch.__version__}, CPU, one thread a run.",
+    ]
+    for protocol, lines in protocols.items():
+        text += ["", f"## {protocol}", "", table(protocol, lines, records, seeds)]
+    target = HERE / "results" / "reproduce.md"
+    target.write_text("\n".join(text) + "\n")
+    console.print(f"wrote {target}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""Which scenario a problem is, what fits it, what cannot work and why."""

@@ -1,0 +1,124 @@
+"""The methods that this version has, and in which order to try them in each scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+from perdure import methods
+from perdure.method import Method
+from perdure.scenario import Scenario
+
+REFERENCES = ("naive", "cumulative", "joint")
+"""Not answers but yardsticks: no protection at all, all rows at an equal budget, retraining."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A method's place in a scenario.
+
+    Attributes:
+        method: its name.
+        reason: what speaks for it, or against it.
+        worth_trying: False where it is known to do little; it is then the last resort.
+    """
+
+    method: str
+    reason: str
+    worth_trying: bool = True
+
+
+@cache
+def catalogue(scenario: Scenario) -> Mapping[str, Method]:
+    """One of each method by its name, with the arguments that the scenario calls for.
+
+    They are for looking at: a learner takes one that nobody else holds.
+    """
+    found = [getattr(methods, name)() for name in methods.__all__]
+    if scenario is Scenario.FREE:
+        # With its default it writes its memory at boundaries, of which there are none.
+        found = [methods.AGEM(write="step") if isinstance(m, methods.AGEM) else m for m in found]
+    return MappingProxyType({method.name: method for method in found})
+
+
+def ranking(scenario: Scenario) -> tuple[Rank, ...]:
+    """The methods of this version from the first to try to the last resort, yardsticks left out.
+
+    A method that has no place yet comes last, with the first line of its own description.
+    """
+    known = catalogue(scenario)
+    placed = [rank for rank in RANKINGS[scenario] if rank.method in known]
+    left = known.keys() - {rank.method for rank in placed} - {*REFERENCES}
+    unplaced = [Rank(name, _first_line(known[name]), worth_trying=False) for name in sorted(left)]
+    return (*placed, *unplaced)
+
+
+def _first_line(method: Method) -> str:
+    line = (type(method).__doc__ or method.name).strip().splitlines()[0]
+    return f"not compared here yet: {line[0].lower()}{line[1:].rstrip('.')}"
+
+
+_NO_COMPARISON = (
+    "stays near chance without replay: old and new classes never meet in one batch, so nothing "
+    "teaches the model to tell them apart"
+)
+_GDUMB = "a sanity check: trained on its memory alone, so what it beats has learned nothing else"
+
+RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
+    Scenario.CLASS: (
+        Rank("der++", "the strongest simple replay: past rows, and what the model said about them"),
+        Rank("er-ace", "replay that keeps new classes from pushing old ones down at once"),
+        Rank("er", "plain replay: the simplest thing that works, and the one to beat"),
+        Rank("icarl", "exemplars and the nearest class mean; shines with tens of rows a class"),
+        Rank("der", "replays what the model said; needs no labels of past rows"),
+        Rank("gem", "as good as replay on small problems, with several times the cost of a step"),
+        Rank("gdumb", _GDUMB),
+        Rank("a-gem", "cheap, but one averaged gradient protects much less than replay"),
+        Rank("lwf", _NO_COMPARISON, worth_trying=False),
+        Rank("si", _NO_COMPARISON, worth_trying=False),
+        Rank("mas", _NO_COMPARISON, worth_trying=False),
+        Rank("online-ewc", _NO_COMPARISON, worth_trying=False),
+        Rank("ewc", _NO_COMPARISON, worth_trying=False),
+    ),
+    Scenario.DOMAIN: (
+        Rank("er", "plain replay: the simplest thing that works, and usually the best"),
+        Rank("der++", "replays what the model said beside the labels; often a little above er"),
+        Rank("der", "replays what the model said; needs no labels of past rows"),
+        Rank("a-gem", "lets no update raise the average loss on the past; keeps raw rows"),
+        Rank("gem", "the same for each past task; its cost grows with the number of tasks"),
+        Rank("si", "the best that keeps no rows: it holds the weights that past tasks relied on"),
+        Rank("lwf", "keeps no rows: holds the answers that the model gave before the update"),
+        Rank("mas", "keeps no rows: holds the weights that the answers are sensitive to"),
+        Rank("online-ewc", "keeps no rows: two tensors a weight, however many tasks"),
+        Rank("ewc", "keeps no rows, but helps little where all tasks share the outputs"),
+        Rank("er-ace", "made for new classes; with fixed labels it is close to er"),
+        Rank("gdumb", _GDUMB),
+        Rank("icarl", "made for new classes; its class means blur when inputs shift"),
+    ),
+    Scenario.TASK: (
+        Rank("si", "keeps no rows and costs next to nothing; most of the forgetting is gone"),
+        Rank("online-ewc", "keeps no rows: two tensors a weight, however many tasks"),
+        Rank("ewc", "keeps no rows; one penalty for each past task"),
+        Rank("lwf", "keeps no rows: one copy of the model, and a distillation loss"),
+        Rank("er", "plain replay; robust where penalties need tuning"),
+        Rank("packnet", "forgets exactly nothing; the network is shared out and fills up"),
+        Rank("progressive", "forgets exactly nothing; the model grows with every task"),
+        Rank("mas", "keeps no rows and needs no labels to measure what matters"),
+        Rank("der++", "replays what the model said beside the labels"),
+        Rank("gem", "lets no update raise the loss of a past task; costs a gradient a task"),
+        Rank("a-gem", "the cheap form of gem"),
+        Rank("der", "replays what the model said; needs no labels of past rows"),
+        Rank("er-ace", "made for one label space; here the task id does the same for free"),
+        Rank("gdumb", _GDUMB),
+        Rank("icarl", "made for one label space: it does not use the task id", worth_trying=False),
+    ),
+    Scenario.FREE: (
+        Rank("er", "plain replay from a reservoir needs no boundary: the one to beat"),
+        Rank("der++", "made for this scenario: rows and answers in a reservoir, no boundary"),
+        Rank("er-ace", "needs no boundary, and calms the jump when new classes arrive"),
+        Rank("der", "replays what the model said; needs no boundary and no labels of past rows"),
+        Rank("a-gem", "with write='step' it needs no boundary; weaker than replay"),
+    ),
+}

@@ -1,0 +1,74 @@
+"""One HTML file that holds everything: tables, plots, and how the numbers came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from perdure.bench.report.figure import colours, dashes
+from perdure.bench.report.group import groups
+from perdure.bench.result import Record, Result
+from perdure.bench.table import MEASURES, Line, cell, lines
+from perdure.errors import InvalidValue, require
+
+SHARED = ("order", "network", "hidden", "head", "optimizer", "lr", "momentum", "schedule")
+"""Of an experiment: what the page says of its configuration, beside the method's settings."""
+
+
+def write_report(
+    records: Iterable[Record], path: str | Path, title: str = "perdure bench", lead: str = ""
+) -> Path:
+    """Write one HTML file without references to any other, light or dark as its reader has it.
+
+    Args:
+        records: of a grid, as `finished` reads them.
+        path: of the file; its folder is made.
+        title: of the page.
+        lead: a sentence or two below it.
+
+    Raises:
+        InvalidValue: no run has finished.
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    text = page(list(records), title, lead)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    return target
+
+
+def page(records: Sequence[Record], title: str, lead: str) -> str:
+    """The HTML that `write_report` writes."""
+    results = [record for record in records if isinstance(record, Result)]
+    if not results:
+        raise InvalidValue("no run has finished, so there is nothing to report")
+    found = lines(records)
+    colour = colours([line.label for line in found])
+    jinja = require("jinja2", "lab")
+    environment = jinja.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja.StrictUndefined
+    )
+    template = environment.from_string((files(__name__) / "page.html.j2").read_text("utf-8"))
+    text: str = template.render(
+        title=title,
+        lead=lead,
+        groups=groups(found, colour),
+        measures=MEASURES,
+        cell=cell,
+        colour=colour,
+        dash={line.label: " ".join(map(str, dashes(line.method))) for line in found},
+        configuration=[(line, _configuration(line)) for line in found if line.results],
+        environment=dict(results[0].environment),
+    )
+    return text
+
+
+def _configuration(line: Line) -> tuple[str, str]:
+    """The method's settings, and what the runs share with other methods."""
+    held = line.results[0].experiment.to_dict()
+    settings = ", ".join(f"{name} {value}" for name, value in held["settings"].items())
+    schedule = {name: value for name, value in held["schedule"].items() if value is not None}
+    shared = {name: held[name] for name in SHARED if held[name] is not None}
+    shared |= {"schedule": ", ".join(f"{name} {value}" for name, value in schedule.items())}
+    return settings, "; ".join(f"{name} {value}" for name, value in shared.items())

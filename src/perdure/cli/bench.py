@@ -1,0 +1,182 @@
+"""`perdure bench`: compare methods in scenarios over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Names = Annotated[
+    str, typer.Option(help="Methods, with commas between them; 'all' for every one. See `perdure methods`.")
+]
+Scenarios = Annotated[str, typer.Option(help="task, domain, class or free; several with commas.")]
+Data = Annotated[str, typer.Option(help="digits, fashion-mnist, mnist, cifar-10 or cifar-100.")]
+Kind = Annotated[
+    str, typer.Option(help="How tasks are made: split, permuted, rotated, gradual or shifting.")
+]
+Seeds = Annotated[int, typer.Option(help="Runs of each method, seeds 0, 1, ...", min=1)]
+Tasks = Annotated[int, typer.Option(help="Tasks of the stream.", min=1)]
+Order = Annotated[
+    str, typer.Option(help="Classes in the order in which they come, as 3,1,5,6,...; by seed if empty.")
+]
+Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1)]
+Steps = Annotated[int, typer.Option(help="Updates a task, instead of passes; 0 for passes.", min=0)]
+BatchSize = Annotated[int, typer.Option(help="Rows an update.", min=1)]
+Network = Annotated[str, typer.Option(help="mlp, cnn or resnet.")]
+Hidden = Annotated[str, typer.Option(help="Widths of the MLP's layers.")]
+Head = Annotated[str, typer.Option(help="fixed or growing, in scenario class.")]
+Optimizer = Annotated[str, typer.Option(help="adam or sgd.")]
+Rate = Annotated[float, typer.Option(help="Learning rate.")]
+Capacity = Annotated[
+    int, typer.Option(help="Rows that every method with a memory may keep; 0 for 500.", min=0)
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of a method, as ewc.strength=100; again for more.")
+]
+Tune = Annotated[
+    bool, typer.Option("--tune", help="First choose settings and rate on rows held out of training.")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")]
+Workers = Annotated[int, typer.Option(help="Processes at a time; 0 for one a core.", min=0)]
+Out = Annotated[Path, typer.Option(help="Folder for results.csv and report.html.")]
+Json = Annotated[bool, typer.Option("--json", help="Print results as JSON, everything else to stderr.")]
+
+
+def bench(  # noqa: PLR0913, PLR0917  each is an option
+    ctx: typer.Context,
+    methods: Names = "naive,ewc,er,joint",
+    scenario: Scenarios = "class",
+    data: Data = "digits",
+    kind: Kind = "split",
+    seeds: Seeds = 3,
+    tasks: Tasks = 5,
+    order: Order = "",
+    epochs: Epochs = 1,
+    steps: Steps = 0,
+    batch_size: BatchSize = 64,
+    network: Network = "mlp",
+    hidden: Hidden = "256,256",
+    head: Head = "fixed",
+    optimizer: Optimizer = "adam",
+    lr: Rate = 1e-3,
+    capacity: Capacity = 0,
+    set_: Set = None,
+    tune: Tune = False,
+    device: Device = "cpu",
+    workers: Workers = 0,
+    out: Out = Path("runs/bench"),
+    json: Json = False,
+) -> None:
+    """Compare methods in scenarios over seeds, all with the same budget of updates.
+
+    Every run is a row of results.csv in the folder OUT, and there is a report.html beside it. Stop
+    with Ctrl-C, or kill it: the same command goes on where it was. What cannot work is listed with
+    the reason. Exit code 2 says that a run failed.
+
+    Examples:
+
+        perdure bench --methods naive,ewc,replay,joint
+
+        perdure bench --scenario task,domain,class --data fashion-mnist --methods all --seeds 5
+
+        perdure bench --methods er,der++ --capacity 200 --set der++.alpha=0.5 --steps 500 --json
+    """
+    from rich.console import Console
+
+    console = Console(stderr=json)
+    experiments = _experiments(ctx.params)
+    try:
+        if tune:
+            experiments = _tuned(experiments, out, workers, console)
+        failed = _run(experiments, out, workers, console)
+    except KeyboardInterrupt:
+        console.print(f"\nStopped. Finished runs are in {out}; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    _show(experiments, out, console, as_json=json)
+    raise typer.Exit(2 if failed else 0)
+
+
+def _experiments(given: dict[str, Any]) -> list[Any]:
+    from perdure.bench.experiment import Experiment
+    from perdure.bench.grid import grid
+    from perdure.bench.presets import PRESETS
+    from perdure.bench.settings import read_settings
+    from perdure.fold import Schedule
+
+    names = list(PRESETS) if given["methods"] == "all" else _words(given["methods"])
+    budget = {"steps": given["steps"]} if given["steps"] else {"epochs": given["epochs"]}
+    base = Experiment(
+        data=given["data"],
+        kind=given["kind"],
+        tasks=given["tasks"],
+        order=tuple(_numbers("--order", given["order"])) or None,
+        network=given["network"],
+        hidden=tuple(_numbers("--hidden", given["hidden"])),
+        head=given["head"],
+        optimizer=given["optimizer"],
+        lr=given["lr"],
+        schedule=Schedule(given["batch_size"], **budget),
+        device=given["device"],
+    )
+    settings = read_settings(given["set_"] or [], names, given["capacity"])
+    return grid(base, names, _words(given["scenario"]), range(given["seeds"]), settings)
+
+
+def _run(experiments: list[Any], out: Path, workers: int, console: Any) -> int:
+    from perdure.bench.grid import pending, run_grid
+    from perdure.bench.progress import follow
+
+    left = pending(experiments, out)
+    if len(left) < len(experiments):
+        done = len(experiments) - len(left)
+        console.print(f"{done} of {len(experiments)} runs are in {out} already.")
+    return follow(run_grid(experiments, out, workers or None), len(left), console)
+
+
+def _tuned(experiments: list[Any], out: Path, workers: int, console: Any) -> list[Any]:
+    from perdure.bench.progress import follow
+    from perdure.bench.tune import tune, tuned
+
+    firsts = list({(e.method, e.scenario): e for e in reversed(experiments)}.values())[::-1]
+    choices = tune(firsts, out, workers or None, lambda events, n: follow(events, n, console))
+    for choice in choices:
+        said = ", ".join(f"{name}={value}" for name, value in choice.settings.items())
+        reached = "no trial finished" if choice.accuracy is None else f"{choice.accuracy:.1%}"
+        console.print(
+            f"{choice.method} ({choice.scenario}): {said or 'no settings'}, lr={choice.lr:g}: "
+            f"{reached} on held-out rows, best of {choice.trials}",
+            highlight=False,
+        )
+    return tuned(experiments, choices)
+
+
+def _show(experiments: list[Any], out: Path, console: Any, *, as_json: bool) -> None:
+    import json
+
+    from perdure.bench.grid import finished
+    from perdure.bench.report import write_report
+    from perdure.bench.result import Result
+    from perdure.bench.table import lines, refusals, tables, to_json
+
+    records = finished(experiments, out)
+    found = lines(records)
+    for table in tables(found):
+        console.print(table)
+    for reason in refusals(found):
+        console.print(f"- {reason}", markup=False, highlight=False)
+    if as_json:
+        print(json.dumps(to_json(records), indent=2))
+    if any(isinstance(record, Result) for record in records):
+        console.print(f"Report: {write_report(records, out / 'report.html')}", highlight=False)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes whole numbers with commas, not {text!r}") from error

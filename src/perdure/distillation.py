@@ -1,0 +1,71 @@
+"""How far a model's answers are from those of its teacher, which is what it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perdure.learner import Learner
+from perdure.nets import MASKED, Classifier
+
+
+def divergence(outputs: Tensor, taught: Tensor, temperature: float = 1.0) -> Tensor:
+    """mean over rows of KL(softmax(taught / temperature) || softmax(outputs / temperature)).
+
+    Its gradient is that of the cross-entropy between the two (Hinton et al. 2015), without a factor
+    temperature^2, and it is 0 where they agree. Outputs that `taught` lacks or has MASKED are left
+    out of both softmaxes, so that they are free.
+
+    Args:
+        outputs: (n, k), of the model that learns.
+        taught: (n, j), of the teacher, j <= k.
+        temperature: > 0; the higher, the more the small probabilities count.
+    """
+    withheld = taught <= MASKED / 2  # half precision rounds MASKED
+    outputs = outputs[:, : taught.shape[1]].masked_fill(withheld, MASKED)
+    p, p_taught = (F.log_softmax(out / temperature, 1) for out in (outputs, taught))
+    return F.kl_div(p, p_taught, reduction="batchmean", log_target=True)
+
+
+def answers_by_task(
+    learner: Learner, teacher: Mapping[str, Tensor], inputs: Tensor, tasks: Sequence[int]
+) -> tuple[Tensor, Tensor]:  # (tasks * n, width) each
+    """What model and teacher answer to the same prepared inputs (n, ...) for each of several tasks.
+
+    A `Classifier` runs its backbone once for all tasks, any other model once for each.
+
+    Args:
+        learner: its model takes task ids, and stays in training mode.
+        teacher: what `learner.snapshot()` gave; it answers in evaluation mode.
+        inputs: as `learner.prepare` gave them.
+        tasks: ids that both know.
+    """
+    heads = _Heads(learner.model, tasks)
+    held = {f"model.{name}": tensor for name, tensor in teacher.items()}
+    with learner.engine.autocast():
+        outputs: Tensor = heads(inputs)
+        with torch.no_grad():
+            taught: Tensor = torch.func.functional_call(heads.eval(), held, inputs)
+    heads.train()
+    return outputs.float(), taught.float()
+
+
+class _Heads(nn.Module):
+    """A model's answers to the same inputs for each of several tasks."""
+
+    def __init__(self, model: nn.Module, tasks: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.tasks = model, tasks
+
+    def forward(self, inputs: Tensor) -> Tensor:  # (tasks * n, width)
+        times = len(self.tasks)
+        task = torch.tensor(self.tasks, device=inputs.device).repeat_interleave(len(inputs))
+        if isinstance(self.model, Classifier):
+            features = self.model.features(inputs)
+            outputs: Tensor = self.model.head(features.repeat(times, 1), task)
+        else:
+            outputs = self.model(inputs.repeat(times, *[1] * (inputs.dim() - 1)), task)
+        return outputs
