@@ -116,7 +116,9 @@ class Batch:
         """The same rows on another device; itself where it is there already."""
         if self.y.device == torch.device(device) and self.x.device == self.y.device:
             return self
-        return self._each(lambda column: column.to(device, non_blocking=True), self.new)
+        # Towards the CPU a copy that does not wait could be read before it has arrived.
+        wait = torch.device(device).type == "cpu"
+        return self._each(lambda column: column.to(device, non_blocking=not wait), self.new)
 
     def _each(self, change: Any, new: int) -> Batch:
         return Batch(

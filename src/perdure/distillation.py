@@ -24,8 +24,9 @@ def divergence(outputs: Tensor, taught: Tensor, temperature: float = 1.0) -> Ten
         taught: (n, j), of the teacher, j <= k.
         temperature: > 0; the higher, the more the small probabilities count.
     """
-    withheld = taught <= MASKED / 2  # half precision rounds MASKED
-    outputs = outputs[:, : taught.shape[1]].masked_fill(withheld, MASKED)
+    if outputs.shape[1] > taught.shape[1]:
+        outputs = outputs[:, : taught.shape[1]]
+    outputs = outputs.masked_fill(taught <= MASKED / 2, MASKED)  # half precision rounds MASKED
     p, p_taught = (F.log_softmax(out / temperature, 1) for out in (outputs, taught))
     return F.kl_div(p, p_taught, reduction="batchmean", log_target=True)
 

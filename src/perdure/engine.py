@@ -105,9 +105,11 @@ class Engine:
     def gradients(self, loss: Tensor, params: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
         """Gradients of a further loss by name, unscaled, averaged over ranks, zero where unused."""
         scale = self._scaler.get_scale() if self._scaler.is_enabled() else 1.0
-        found = torch.autograd.grad(
-            loss if scale == 1 else loss * scale, list(params.values()), allow_unused=True
-        )
+        found: tuple[Tensor | None, ...] = (None,) * len(params)
+        if loss.requires_grad:  # it may hang on frozen parameters alone
+            found = torch.autograd.grad(
+                loss if scale == 1 else loss * scale, list(params.values()), allow_unused=True
+            )
         grads = {
             name: torch.zeros_like(params[name])
             if grad is None

@@ -69,6 +69,7 @@ class Learner:
         check_combination(methods)
         self.engine = engine or Engine()
         self.model = model.to(self.engine.device)
+        self._tells_task = takes_task(model)
         self.methods = methods
         self.loss = loss
         self.prepare = prepare or scale_uint8
@@ -170,7 +171,7 @@ class Learner:
             task = torch.full((len(x),), task, device=self.engine.device)
         out = self.forward(self.prepare(x), task)
         for method in self.having["decide"]:
-            out = method.decide(self, x, out)
+            out = method.decide(self, x, out, task)
         return out
 
     @torch.no_grad()
@@ -193,7 +194,7 @@ class Learner:
 
     def forward(self, inputs: Tensor, task: Tensor | None) -> Tensor:
         """The model's outputs for prepared inputs, in float32 whatever the precision."""
-        args = (inputs, task) if takes_task(self.model) else (inputs,)
+        args = (inputs, task) if self._tells_task else (inputs,)
         with self.engine.autocast():
             out: Tensor = self.model(*args)
         return out.float()
@@ -213,7 +214,7 @@ class Learner:
         """
         was_training = self.model.training
         self.model.eval()
-        args = (inputs, task) if takes_task(self.model) else (inputs,)
+        args = (inputs, task) if self._tells_task else (inputs,)
         with self.engine.autocast():
             out: Tensor = torch.func.functional_call(self.model, dict(teacher), args)
         self.model.train(was_training)
@@ -271,7 +272,7 @@ class Learner:
         self.refresh()
         self.optimiser.load_state_dict(state["optimiser"], dict(self.model.named_parameters()))
         for method in self.methods:
-            method.load_state_dict(state["methods"][method.name])
+            method.load_state_dict(state["methods"][method.name], self.engine.device)
         self.engine.load_state_dict(state["engine"])
         self.rng.set_state(state["rng"].cpu())
         self.updates = state["updates"]

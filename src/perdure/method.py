@@ -107,8 +107,11 @@ class Method:
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
         """A task ended: `data` yields its rows, as often as it is iterated over."""
 
-    def decide(self, learner: Learner, x: Tensor, out: Tensor) -> Tensor:
-        """The outputs to answer with instead of `out` (n, classes); must change nothing."""
+    def decide(self, learner: Learner, x: Tensor, out: Tensor, task: Tensor | None) -> Tensor:
+        """The outputs to answer with instead of `out` (n, classes); must change nothing.
+
+        `x` is raw (n, ...), `task` the ids that the question came with (n,), or None.
+        """
         return out
 
     # -- slots: at most one method of a learner fills each ---------------------------------------
@@ -152,8 +155,8 @@ class Method:
         }
         return {**state, "rng": self.rng.get_state()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave.
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore what `state_dict` gave, tensors onto the learner's `device`, memories in RAM.
 
         Raises:
             CheckpointMismatch: the keys are not this method's; the message names them.
@@ -169,7 +172,7 @@ class Method:
             if key in parts:
                 parts[key].load_state_dict(state[key])
             else:
-                setattr(self, key, _copied(state[key]))
+                setattr(self, key, _copied(state[key], device))
         self.rng.set_state(state["rng"].cpu())
 
     def state_bytes(self) -> int:
@@ -190,14 +193,14 @@ class Method:
         return f"{type(self).__name__}({', '.join(given)})"
 
 
-def _copied(value: Any) -> Any:
+def _copied(value: Any, device: torch.device | str) -> Any:
     """The same state sharing no tensor, so that a loaded learner never writes into a checkpoint."""
     if isinstance(value, Tensor):
-        return value.clone()
+        return value.to(device, copy=True)
     if isinstance(value, Mapping):
-        return {key: _copied(held) for key, held in value.items()}
+        return {key: _copied(held, device) for key, held in value.items()}
     if isinstance(value, list):
-        return [_copied(held) for held in value]
+        return [_copied(held, device) for held in value]
     return value
 
 

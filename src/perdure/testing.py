@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from perdure import checkpoint, nets
 from perdure.batch import Batch
 from perdure.engine import Engine
-from perdure.errors import CheckpointMismatch, PerdureError
+from perdure.errors import CheckpointMismatch, PerdureError, UnseenTask
 from perdure.learner import Learner
 from perdure.method import Method
 from perdure.model import takes_task
@@ -55,9 +55,9 @@ def check_resume_is_exact(make: Make) -> None:
     for cut in (2, len(events) // 2, len(events) - 2):
         first = toy_learner(make)
         play(first, events[:cut])
-        second = toy_learner(make, seed=99)
         with tempfile.TemporaryDirectory() as folder:
             first.save(Path(folder) / "state.safetensors")
+            second = toy_learner(make, seed=99)
             second.load(Path(folder) / "state.safetensors")
         assert_same_state(first.state_dict(), second.state_dict(), f"loaded after event {cut}")
         play(second, events[cut:])
@@ -72,7 +72,11 @@ def check_predict_is_pure(make: Make) -> None:
         play(learner, events[:stage])
         x, task = toy_question(make)
         before = frozen(learner.state_dict())
-        first = learner.predict(x, task)
+        try:
+            first = learner.predict(x, task)
+        except UnseenTask:  # a network that grows by task may know none before the first batch
+            assert stage == 0, f"{learner} does not know a task that it has learned"
+            continue
         second = learner.predict(x, task)
         assert torch.equal(first, second), f"{learner}: two identical questions, two answers"
         assert first.shape[0] == len(x), f"{learner}: {len(first)} answers to {len(x)} rows"
@@ -118,10 +122,10 @@ def check_half_precision(make: Make) -> None:
 
 def check_accumulation(make: Make) -> None:
     """An update split into several passes learns, and says the same loss terms."""
-    learner = toy_learner(make, engine=Engine(accumulate=3))
-    plain = toy_learner(make)
     (_, batch), *_ = toy_events(make)
-    split, whole = learner.observe(batch), plain.observe(batch)
+    whole = toy_learner(make).observe(batch)
+    learner = toy_learner(make, engine=Engine(accumulate=3))
+    split = learner.observe(batch)
     assert split.terms.keys() == whole.terms.keys()
     for name, term in whole.terms.items():
         close = torch.allclose(torch.as_tensor(split.terms[name]), term, rtol=1e-4, atol=1e-6)
@@ -135,13 +139,14 @@ def check_bounded_state(make: Make) -> None:
         return
     learner = toy_learner(make)
     events = toy_events(make)
-    play(learner, events)
-    observed = [what for kind, what in events if kind == "observe"][-1]
-    for _ in range(50):
-        learner.observe(observed)
+    play(learner, events[:-1])
+    _, observed = events[-2]
+    rows = Batch(observed.x, observed.y, observed.task)
+    for _ in range(500):
+        learner.observe(rows)
     midway = sum(method.state_bytes() for method in learner.methods)
-    for _ in range(50):
-        learner.observe(observed)
+    for _ in range(500):
+        learner.observe(rows)
     after = sum(method.state_bytes() for method in learner.methods)
     assert after == midway, f"{learner}: the state grew from {midway} to {after} bytes"
 

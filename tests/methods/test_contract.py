@@ -22,18 +22,18 @@ MAKES: dict[str, Callable[[], Method]] = {
     "DERpp": lambda: methods.DERpp(capacity=12),
     "ER": lambda: methods.ER(capacity=12),
     "ERACE": lambda: methods.ERACE(capacity=12),
-    "EWC": lambda: methods.EWC(strength=10.0),
+    "EWC": lambda: methods.EWC(strength=0.1),
     "GDumb": lambda: methods.GDumb(capacity=12, epochs=3),
     "GEM": lambda: methods.GEM(capacity=12),
     "ICaRL": lambda: methods.ICaRL(capacity=12),
     "Joint": methods.Joint,
     "LwF": methods.LwF,
-    "MAS": methods.MAS,
+    "MAS": lambda: methods.MAS(strength=0.01),
     "Naive": methods.Naive,
-    "OnlineEWC": lambda: methods.OnlineEWC(strength=10.0, decay=0.9),
+    "OnlineEWC": lambda: methods.OnlineEWC(strength=0.1, decay=0.9),
     "PackNet": lambda: methods.PackNet(tasks=testing.TASKS),
     "Progressive": methods.Progressive,
-    "SI": methods.SI,
+    "SI": lambda: methods.SI(strength=0.01),
 }
 ORDER_FREE = {"recall", "penalty", "settle"}
 VERBS = ORDER_FREE | {"grow", "project", "constrain", "consolidate", "decide", "forward", "loss"}

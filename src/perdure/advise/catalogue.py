@@ -40,19 +40,23 @@ def catalogue(scenario: Scenario) -> Mapping[str, Method]:
     if scenario is Scenario.FREE:
         # With its default it writes its memory at boundaries, of which there are none.
         found = [methods.AGEM(write="step") if isinstance(m, methods.AGEM) else m for m in found]
-    return MappingProxyType({method.name: method for method in found})
+    return MappingProxyType({method.name: method for method in sorted(found, key=_name)})
 
 
 def ranking(scenario: Scenario) -> tuple[Rank, ...]:
     """The methods of this version from the first to try to the last resort, yardsticks left out.
 
-    A method that has no place yet comes last, with the first line of its own description.
+    A method that has no place anywhere yet comes last, in the words of its own first line.
     """
     known = catalogue(scenario)
-    placed = [rank for rank in RANKINGS[scenario] if rank.method in known]
-    left = known.keys() - {rank.method for rank in placed} - {*REFERENCES}
+    placed = {rank.method for ranks in RANKINGS.values() for rank in ranks}
+    left = known.keys() - placed - {*REFERENCES}
     unplaced = [Rank(name, _first_line(known[name]), worth_trying=False) for name in sorted(left)]
-    return (*placed, *unplaced)
+    return (*RANKINGS[scenario], *unplaced)
+
+
+def _name(method: Method) -> str:
+    return method.name
 
 
 def _first_line(method: Method) -> str:

@@ -21,8 +21,7 @@ _ANSWERS = {
     Architecture.PROGRESSIVE: "answers with the column of an input's task",
 }
 _UNKNOWN = {
-    scenario: f"in scenario '{scenario}' nobody says at inference which task that is"
-    for scenario in Scenario
+    scenario: f"scenario '{scenario}' gives no task id at inference" for scenario in Scenario
 }
 
 
@@ -177,8 +176,8 @@ def _missing_from_stream(scenario: Scenario, method: Method) -> str | None:
     if needs.boundaries or needs.data:
         return (
             f"{method.name} does its work when a task ends, and in scenario '{scenario}' nobody "
-            "says when that is; where you, a timer or a drift detector can, call consolidate there "
-            "and the scenario is 'domain' or 'class'"
+            "says when that is; where a timer or a drift detector may say it, the scenario is "
+            "'domain' or 'class'"
         )
     return None
 
@@ -229,13 +228,20 @@ def _alternatives(
     natural = architecture if _suits(architecture, scenario) else CHOICES[scenario][0]
     order = sorted(ranks, key=lambda rank: not rank.worth_trying)
     others = [known[name] for name in (*(rank.method for rank in order), *REFERENCES)]
-    own = [] if method is None else [(method, choice) for choice in (natural, *CHOICES[scenario])]
+    own = [] if method is None else [method, *filter(None, [known.get(method.name)])]
+    rest = [(other, _home(other, natural)) for other in others]
     offered: set[str] = set()
-    for candidate, choice in (*own, *((other, _home(other, natural)) for other in others)):
-        fits = _obstacle(scenario, choice, candidate, retention) is None
+    for candidate, place in (*product(own, (natural, *CHOICES[scenario])), *rest):
+        fits = _obstacle(scenario, place, candidate, retention) is None
         if candidate.name not in offered and fits:
             offered.add(candidate.name)
-            yield f"{candidate.name} on {NAMES[choice]}"
+            yield f"{_called(candidate, method)} on {NAMES[place]}"
+
+
+def _called(candidate: Method, method: Method | None) -> str:
+    """The name; or the call that makes it, where only the arguments differ from what was asked."""
+    same = method is not None and candidate.name == method.name
+    return repr(candidate) if same and repr(candidate) != repr(method) else candidate.name
 
 
 def _suits(architecture: Architecture, scenario: Scenario) -> bool:

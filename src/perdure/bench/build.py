@@ -83,8 +83,8 @@ def _whole_stream(experiment: Experiment) -> Stream:
     if experiment.kind == "shifting":
         if scenario != Scenario.CLASS:
             raise Impossible(
-                f"kind 'shifting' brings classes into one label space and scenario is {scenario!r}; "
-                "use scenario 'class'"
+                "kind 'shifting' brings classes into one label space and scenario is "
+                f"{scenario!r}; use scenario 'class'"
             )
         return shifting(data, tasks, seed, experiment.order)
     whole = split(data, tasks, scenario, order=experiment.order, seed=seed)
@@ -110,9 +110,7 @@ def _head(experiment: Experiment, stream: Stream, features: int) -> nn.Module:
     return FixedHead(features, stream.classes)
 
 
-def _optimizer(
-    experiment: Experiment, parameters: Iterable[nn.Parameter]
-) -> torch.optim.Optimizer:
+def _optimizer(experiment: Experiment, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     if experiment.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=experiment.lr)
     return torch.optim.SGD(parameters, lr=experiment.lr, momentum=experiment.momentum)

@@ -30,8 +30,8 @@ class Experiment:
         data: a name that `perdure.streams.load` knows.
         scenario: "task", "domain", "class" or "free".
         kind: how tasks are made from the data: "split" by class, "permuted", "rotated",
-            "gradual", which is split with blurred boundaries, or "shifting", which is split and then
-            shows every class again in noise and inverted.
+            "gradual", which is split with blurred boundaries, or "shifting", which is split and
+            then shows every class again in noise and inverted.
         tasks: how many.
         order: classes in the order in which they come, for a split; None shuffles them by `seed`.
         method: a name that `perdure methods` lists.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import product
@@ -47,7 +47,7 @@ def run_grid(
     experiments: Iterable[Experiment],
     folder: str | Path,
     workers: int | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Do what `folder` does not hold yet; yield progress, and each record once it is on disk.
 
     A run that failed before is done again. Stop it however you like and call it again: finished

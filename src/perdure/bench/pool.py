@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -17,7 +17,7 @@ from time import monotonic
 
 from perdure.bench.experiment import Experiment
 from perdure.bench.result import NoResult, Record
-from perdure.bench.run import run
+from perdure.bench.run import Progress, run
 from perdure.errors import Impossible, PerdureError, check_range
 
 EVERY = 0.1  # seconds from one report of progress to the next
@@ -37,7 +37,7 @@ class Progressed:
 Event = Progressed | Record
 
 
-def spread(experiments: Iterable[Experiment], workers: int) -> Iterator[Event]:
+def spread(experiments: Iterable[Experiment], workers: int) -> Generator[Event, None, None]:
     """Do every experiment, each in one of `workers` fresh processes of one thread.
 
     Yields progress as it comes, and a record at the end of each run: a run that raises, or whose
@@ -68,7 +68,7 @@ def spread(experiments: Iterable[Experiment], workers: int) -> Iterator[Event]:
             worker.end()
 
 
-def attempt(experiment: Experiment, report: Callable[[int, int], None]) -> Record:
+def attempt(experiment: Experiment, report: Progress) -> Record:
     """Run; what stops it becomes the reason of a `NoResult`."""
     try:
         return run(experiment, report)

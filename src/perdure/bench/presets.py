@@ -60,7 +60,7 @@ PRESETS: dict[str, Preset] = {
     "ewc": Preset(methods.EWC, "penalty", search={"strength": POWERS}),
     "online-ewc": Preset(methods.OnlineEWC, "penalty", search={"strength": POWERS}),
     "si": Preset(
-        methods.SI, "penalty", search={"strength": (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)}
+        methods.SI, "penalty", search={"strength": tuple(10.0**power for power in range(6))}
     ),
     "mas": Preset(
         methods.MAS, "penalty", search={"strength": (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 
 from rich.console import Console
@@ -20,7 +20,7 @@ from perdure.bench.pool import Event, Progressed
 from perdure.bench.result import NoResult, Record
 
 
-def follow(events: Iterator[Event], total: int, console: Console) -> int:
+def follow(events: Generator[Event, None, None], total: int, console: Console) -> int:
     """Show events as they come, to the end; the number of runs that failed.
 
     Where the console is no terminal, a line for each finished run stands for the bars.
@@ -31,7 +31,7 @@ def follow(events: Iterator[Event], total: int, console: Console) -> int:
         console: where to show them.
     """
     failed = 0
-    with closing(events), _bars(console) as bars:  # type: ignore[type-var]  # a generator
+    with closing(events), _bars(console) as bars:
         whole = bars.add_task("all runs", total=total)
         shown: dict[str, TaskID] = {}
         for event in events:

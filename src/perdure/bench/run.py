@@ -6,27 +6,31 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
-import numpy
+import numpy as np
 import torch
 
 import perdure
+from perdure.bench.boundary import BoundaryMeter
 from perdure.bench.build import build
 from perdure.bench.experiment import Experiment
 from perdure.bench.result import Curve, Result
 from perdure.errors import UnseenTask
 from perdure.fold import Position, fold
 from perdure.learner import Learner
-from perdure.measure import AccuracyMatrix, Cost, Meter
+from perdure.measure import AccuracyMatrix, Cost
 from perdure.scenario import Scenario
 from perdure.streams import Rows, Stream, Task
 
 WATCHED = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 """Updates of a task after which its accuracy is measured: 1, 2, 5, 10, 20, 50, 100, ..."""
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], object]
 """Called after every batch with how many are done, and how many there will be."""
+
+
+def unseen(done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Stage:
     cost: Cost
 
 
-def run(experiment: Experiment, progress: Progress = lambda done, total: None) -> Result:
+def run(experiment: Experiment, progress: Progress = unseen) -> Result:
     """Do what `experiment` says, on one CPU thread, and return all that was measured.
 
     Accuracies are those on the test rows, or on the held-out rows where `experiment.holdout` is
@@ -84,7 +88,7 @@ def stages(
     experiment: Experiment,
     stream: Stream,
     learner: Learner,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Iterator[Stage]:
     """Measure every task before training, then train on one task after another and measure again.
 
@@ -92,11 +96,10 @@ def stages(
     """
     shown = [_shown(task) for task in stream]
     accuracies = tuple(evaluate(learner, rows, stream.scenario) for rows in shown)
-    meter = Meter(learner)
+    meter = BoundaryMeter(learner)
     yield Stage(-1, accuracies, (), meter.cost)
     counted = _Count(experiment, stream, progress)
-    # a meter learns as its learner does, and counts
-    positions = fold(cast("Learner", meter), stream, experiment.schedule, seed=experiment.seed)
+    positions = fold(meter, stream, experiment.schedule, seed=experiment.seed)
     curve: Curve = ((0, accuracies[0]),)
     while True:
         with meter:
@@ -137,7 +140,7 @@ def environment() -> dict[str, str]:
     return {
         "perdure": perdure.__version__,
         "torch": torch.__version__,
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": "1",

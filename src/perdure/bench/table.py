@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from perdure.bench.result import NoResult, Record, Result
@@ -48,7 +49,12 @@ class Measure:
 
 def percent(value: float) -> str:
     """A fraction in percent."""
-    return f"{100 * value:.1f}"
+    return f"{round(100 * value, 1) + 0.0:.1f}"  # adding 0 makes -0 a 0
+
+
+def seconds(value: float) -> str:
+    """Seconds, with decimals only where they say something."""
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def scaled(value: float) -> str:
@@ -56,20 +62,24 @@ def scaled(value: float) -> str:
     for size, prefix in ((1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if value >= size:
             return f"{value / size:.3g}{prefix}"
-    return f"{value:.3g}"
+    return f"{value:.3g} "
 
 
 MEASURES = {
-    "accuracy": Measure("accuracy %", percent),
+    "accuracy": Measure("accuracy", percent),
     "forgetting": Measure("forgetting", percent),
     "bwt": Measure("BWT", percent),
     "fwt": Measure("FWT", percent),
-    "seconds": Measure("seconds", lambda value: f"{value:.3g}"),
-    "flops": Measure("FLOPs", scaled),
+    "seconds": Measure("seconds", seconds),
+    "flops": Measure("FLOPs", lambda value: scaled(value).strip()),
     "updates": Measure("updates", lambda value: f"{value:,.0f}"),
-    "state_bytes": Measure("state, bytes", scaled),
-    "parameters": Measure("parameters", scaled),
+    "state_bytes": Measure("memory", lambda value: f"{scaled(value)}B"),
+    "parameters": Measure("parameters", lambda value: scaled(value).strip()),
 }
+DASH = "\N{EN DASH}"
+"""What stands where nothing was measured."""
+
+PRINTED = ("accuracy", "forgetting", "bwt", "fwt", "seconds", "flops", "updates", "state_bytes")
 SPREAD = {"accuracy", "forgetting", "bwt", "fwt", "seconds"}
 """Measures whose standard deviation is shown; the others hardly differ from seed to seed."""
 
@@ -87,24 +97,34 @@ def cell(line: Line, name: str) -> str:
     """Mean ± standard deviation of a measure, or a dash where it was not measured."""
     summary, show = line.summaries.get(name), MEASURES[name].show
     if summary is None:
-        return "–"
+        return DASH
     spread = summary.std is not None and name in SPREAD
     return f"{show(summary.mean)} ± {show(summary.std or 0)}" if spread else show(summary.mean)
+
+
+def mean(line: Line, name: str) -> float:
+    """The mean of a measure, 0 where it was not measured."""
+    summary = line.summaries.get(name)
+    return 0.0 if summary is None else summary.mean
 
 
 def tables(found: Sequence[Line]) -> list[Table]:
     """One table for each stream and scenario, for `rich` to print."""
     made = []
     for stream, scenario in dict.fromkeys((line.stream, line.scenario) for line in found):
-        table = Table(title=f"{stream}, scenario {scenario}", title_justify="left", expand=False)
-        table.add_column("method", no_wrap=True)
-        for measure in MEASURES.values():
-            table.add_column(measure.title, justify="right")
-        table.add_column("seeds", justify="right")
+        table = Table(
+            title=f"{stream}, scenario {scenario}",
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("method", no_wrap=True, style="bold")
+        for name in PRINTED:
+            table.add_column(MEASURES[name].title, justify="right", no_wrap=True)
         for line in found:
             if (line.stream, line.scenario) == (stream, scenario) and line.results:
-                cells = [cell(line, name) for name in MEASURES]
-                table.add_row(line.label, *cells, str(len(line.results)))
+                table.add_row(line.label, *(cell(line, name) for name in PRINTED))
         made.append(table)
     return made
 

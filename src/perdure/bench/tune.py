@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -45,7 +45,7 @@ def tune(
     experiments: Sequence[Experiment],
     folder: str | Path,
     workers: int | None,
-    follow: Callable[[Iterator[Event], int], object],
+    follow: Callable[[Generator[Event, None, None], int], object],
 ) -> list[Choice]:
     """Try the values that each preset names, then three learning rates at the best of them.
 
@@ -83,10 +83,8 @@ def by_settings(experiment: Experiment) -> list[Experiment]:
     """The experiment with every combination of the values that its preset names."""
     search = presets.find(experiment.method).search
     open_ = {name: values for name, values in search.items() if name not in experiment.settings}
-    return [
-        replace(experiment, settings={**experiment.settings, **dict(zip(open_, drawn, strict=True))})
-        for drawn in product(*open_.values())
-    ]
+    drawn = [dict(zip(open_, values, strict=True)) for values in product(*open_.values())]
+    return [replace(experiment, settings={**experiment.settings, **one}) for one in drawn]
 
 
 def by_rate(experiment: Experiment) -> list[Experiment]:

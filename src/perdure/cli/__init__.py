@@ -41,7 +41,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say it, and stop.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say it, and stop."),
     ] = False,
 ) -> None:
     pass

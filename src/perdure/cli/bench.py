@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from perdure.errors import InvalidValue
+
 Names = Annotated[
-    str, typer.Option(help="Methods, with commas between them; 'all' for every one. See `perdure methods`.")
+    str, typer.Option(help="Names that `perdure methods` lists, with commas; 'all' for all.")
 ]
 Scenarios = Annotated[str, typer.Option(help="task, domain, class or free; several with commas.")]
 Data = Annotated[str, typer.Option(help="digits, fashion-mnist, mnist, cifar-10 or cifar-100.")]
@@ -18,7 +20,7 @@ Kind = Annotated[
 Seeds = Annotated[int, typer.Option(help="Runs of each method, seeds 0, 1, ...", min=1)]
 Tasks = Annotated[int, typer.Option(help="Tasks of the stream.", min=1)]
 Order = Annotated[
-    str, typer.Option(help="Classes in the order in which they come, as 3,1,5,6,...; by seed if empty.")
+    str, typer.Option(help="Classes in the order in which they come, as 3,1,5,6; else by seed.")
 ]
 Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1)]
 Steps = Annotated[int, typer.Option(help="Updates a task, instead of passes; 0 for passes.", min=0)]
@@ -32,15 +34,20 @@ Capacity = Annotated[
     int, typer.Option(help="Rows that every method with a memory may keep; 0 for 500.", min=0)
 ]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting of a method, as ewc.strength=100; again for more.")
+    list[str] | None,
+    typer.Option("--set", help="A setting of a method, as ewc.strength=100; again for more."),
 ]
 Tune = Annotated[
-    bool, typer.Option("--tune", help="First choose settings and rate on rows held out of training.")
+    bool,
+    typer.Option("--tune", help="First choose settings and learning rate on held-out rows."),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")]
 Workers = Annotated[int, typer.Option(help="Processes at a time; 0 for one a core.", min=0)]
 Out = Annotated[Path, typer.Option(help="Folder for results.csv and report.html.")]
-Json = Annotated[bool, typer.Option("--json", help="Print results as JSON, everything else to stderr.")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print results as JSON, and all else to stderr.")
+]
 
 
 def bench(  # noqa: PLR0913, PLR0917  each is an option
@@ -66,6 +73,7 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
     device: Device = "cpu",
     workers: Workers = 0,
     out: Out = Path("runs/bench"),
+    report: Report = True,
     json: Json = False,
 ) -> None:
     """Compare methods in scenarios over seeds, all with the same budget of updates.
@@ -74,12 +82,10 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
     with Ctrl-C, or kill it: the same command goes on where it was. What cannot work is listed with
     the reason. Exit code 2 says that a run failed.
 
-    Examples:
+    For example:
 
         perdure bench --methods naive,ewc,replay,joint
-
         perdure bench --scenario task,domain,class --data fashion-mnist --methods all --seeds 5
-
         perdure bench --methods er,der++ --capacity 200 --set der++.alpha=0.5 --steps 500 --json
     """
     from rich.console import Console
@@ -91,9 +97,9 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
             experiments = _tuned(experiments, out, workers, console)
         failed = _run(experiments, out, workers, console)
     except KeyboardInterrupt:
-        console.print(f"\nStopped. Finished runs are in {out}; the same command goes on from there.")
+        console.print(f"\nStopped. Finished runs are in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
-    _show(experiments, out, console, as_json=json)
+    _show(experiments, out, console, as_json=json, report=report)
     raise typer.Exit(2 if failed else 0)
 
 
@@ -151,7 +157,7 @@ def _tuned(experiments: list[Any], out: Path, workers: int, console: Any) -> lis
     return tuned(experiments, choices)
 
 
-def _show(experiments: list[Any], out: Path, console: Any, *, as_json: bool) -> None:
+def _show(experiments: list[Any], out: Path, console: Any, *, as_json: bool, report: bool) -> None:
     import json
 
     from perdure.bench.grid import finished
@@ -167,7 +173,7 @@ def _show(experiments: list[Any], out: Path, console: Any, *, as_json: bool) -> 
         console.print(f"- {reason}", markup=False, highlight=False)
     if as_json:
         print(json.dumps(to_json(records), indent=2))
-    if any(isinstance(record, Result) for record in records):
+    if report and any(isinstance(record, Result) for record in records):
         console.print(f"Report: {write_report(records, out / 'report.html')}", highlight=False)
 
 
@@ -179,4 +185,4 @@ def _numbers(option: str, text: str) -> list[int]:
     try:
         return [int(word) for word in _words(text)]
     except ValueError as error:
-        raise typer.BadParameter(f"{option} takes whole numbers with commas, not {text!r}") from error
+        raise InvalidValue(f"{option} takes whole numbers with commas, not {text!r}") from error

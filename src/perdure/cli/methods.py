@@ -13,10 +13,9 @@ Name = Annotated[str | None, typer.Argument(help="A method, to read its card.", 
 def methods(name: Name = None) -> None:
     """List the methods with what they do and need, or print one method's card.
 
-    Examples:
+    For example:
 
         perdure methods
-
         perdure methods ewc
     """
     from rich.console import Console

@@ -9,7 +9,7 @@ import typer
 
 Folder = Annotated[Path, typer.Argument(help="Where `perdure bench` left results.csv.")]
 Target = Annotated[
-    Path | None, typer.Option("--to", help="The file to write; report.html in the folder if not given.")
+    Path | None, typer.Option("--to", help="The file to write; else report.html in the folder.")
 ]
 Title = Annotated[str, typer.Option(help="Of the page.")]
 
@@ -17,10 +17,9 @@ Title = Annotated[str, typer.Option(help="Of the page.")]
 def report(folder: Folder, to: Target = None, title: Title = "perdure bench") -> None:
     """Write report.html from the results in FOLDER: tables, heat maps, curves, costs.
 
-    Examples:
+    For example:
 
         perdure report runs/bench
-
         perdure report runs/bench --to /tmp/fashion.html --title "Split Fashion-MNIST"
     """
     from perdure.bench.report import write_report

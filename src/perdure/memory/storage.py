@@ -21,8 +21,8 @@ class RamStorage:
     """Numbered slots for rows, in main memory, each column in the dtype in which it came.
 
     The first rows written say which columns there are; columns double until they hold `capacity`
-    rows. An extra of floats may become wider, as logits do where a head grows: what is missing of
-    the narrower rows is NaN.
+    rows. Weights belong to an update and are not kept. An extra of floats may become wider, as
+    logits do where a head grows: what is missing of the narrower rows is NaN.
 
     Args:
         capacity: slots, >= 1.
@@ -142,4 +142,4 @@ def _equally_wide(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _row_bytes(column: Tensor) -> NDArray[np.uint8]:  # (n, bytes of a row)
-    return column.reshape(len(column), -1).view(torch.uint8).numpy()
+    return column.contiguous().reshape(len(column), -1).view(torch.uint8).numpy()

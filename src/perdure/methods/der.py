@@ -21,8 +21,7 @@ class DER(Method):
     Keeps: `capacity` raw rows with their outputs, in float32.
 
     Args:
-        alpha: > 0, weight of the penalty; the paper takes 0.2 to 1 on MNIST and 0.1 to 0.3 on
-            images.
+        alpha: > 0, weight of the penalty; the paper takes 0.2 to 1 on MNIST, 0.3 on CIFAR-10.
         capacity: rows of the memory, >= 1.
         rows: rows to recall at each update, >= 1; None is as many as come in.
 
@@ -41,7 +40,7 @@ class DER(Method):
     keeps = ("memory",)
     needs = Needs(raw_rows=True, labels=False)
 
-    def __init__(self, alpha: float = 0.5, capacity: int = 500, rows: int | None = None) -> None:
+    def __init__(self, alpha: float = 1.0, capacity: int = 500, rows: int | None = None) -> None:
         check_range("DER", "alpha", alpha, 0, float("inf"), open_low=True)
         check_range("DER", "rows", 1 if rows is None else rows, 1, float("inf"))
         self.alpha, self.capacity, self.rows = alpha, capacity, rows

@@ -23,7 +23,7 @@ class DERpp(Method):
     Keeps: `capacity` raw rows with their outputs, in float32.
 
     Args:
-        alpha: >= 0, weight of the outputs; the paper takes 0.2 to 1 on MNIST, 0.1 to 0.2 on images.
+        alpha: >= 0, weight of the outputs; the paper takes 0.2 to 1 on MNIST, 0.1 to 0.2 on CIFAR.
         beta: >= 0, weight of the labels; the paper takes 0.5 to 1.
         capacity: rows of the memory, >= 1.
         rows: m, rows to recall for each of the two terms, >= 1; None is as many as come in.
@@ -45,7 +45,7 @@ class DERpp(Method):
 
     def __init__(
         self,
-        alpha: float = 0.2,
+        alpha: float = 0.5,
         beta: float = 0.5,
         capacity: int = 500,
         rows: int | None = None,

@@ -75,12 +75,14 @@ class GDumb(Method):
         if rows is None:
             return
         learner.restart(self.initial)
-        steps = self.epochs * max(1, len(rows) // self.batch_size)
+        held = torch.tensor(float(len(rows)), device=learner.engine.device)
+        held = learner.engine.average({"rows": held})["rows"]  # ranks make equally many updates
+        steps = self.epochs * max(1, int(held) // self.batch_size)
         for batch in passes(rows, self.batch_size, steps, self.rng):
             learner.update(learner.engine.place(batch))
 
-    def decide(self, learner: Learner, x: Tensor, out: Tensor) -> Tensor:  # (n, classes)
-        """The outputs with every class that was never seen masked."""
+    def decide(self, learner: Learner, x: Tensor, out: Tensor, task: Tensor | None) -> Tensor:
+        """The outputs (n, classes) with every class that was never seen masked."""
         if not self.classes:
             return out
         masked = torch.full_like(out, MASKED)

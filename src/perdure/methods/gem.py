@@ -87,11 +87,11 @@ class GEM(Method):
 
 def least_turn(inner: Array, least: float) -> Array:  # (1 + t, 1 + t) -> (t,)
     """The v of `GEM`, given the inner products of g and the rows of G with one another, g first."""
-    gram, toward = inner[1:, 1:], inner[0, 1:]
-    gram = gram + 1e-9 * gram.trace() / len(gram) * np.eye(len(gram))  # for dependent rows
-    factor = np.linalg.cholesky(gram)
-    above, _ = nnls(factor.T, -solve_triangular(factor, toward + least * gram.sum(1), lower=True))
-    return np.asarray(above + least)
+    size = np.sqrt(inner.diagonal()[1:]).clip(1e-30)
+    gram = inner[1:, 1:] / np.outer(size, size) + 1e-9 * np.eye(len(size))  # for dependent rows
+    factor, slope = np.linalg.cholesky(gram), inner[0, 1:] / size + gram @ (least * size)
+    above, _ = nnls(factor.T, -solve_triangular(factor, slope, lower=True))
+    return np.asarray(above / size + least)
 
 
 def _gram(trees: list[dict[str, Tensor]]) -> Array:

@@ -37,10 +37,9 @@ class ICaRL(Method):
         InvalidValue: an argument out of range.
 
     Example:
-        >>> from perdure import nets
-        >>> model = nets.Classifier(nets.MLP(4, (8,)), nets.FixedHead(8, 2))
-        >>> learner, rows = Learner(model, ICaRL(2)), Batch(torch.eye(4), torch.arange(4) % 2)
-        >>> learner.consolidate(rows)
+        >>> from perdure.nets import MLP, Classifier, FixedHead
+        >>> learner = Learner(Classifier(MLP(4, (8,)), FixedHead(8, 2)), ICaRL(capacity=2))
+        >>> learner.consolidate(Batch(torch.eye(4), torch.arange(4) % 2))
         >>> learner.methods[0].memory.group_counts()
         {0: 1, 1: 1}
     """
@@ -67,9 +66,9 @@ class ICaRL(Method):
         outputs, y, weight = step.outputs, step.batch.y, step.batch.weights()
         target = F.one_hot(y, outputs.shape[1]).to(outputs)
         if self.teacher:
-            past = step.learner.recite(self.teacher, step.inputs, step.batch.task)
-            soft = torch.sigmoid(_wide(past, outputs) / self.temperature)
-            target = torch.where(_wide(self.old, outputs), soft, target)
+            past = _wide(step.learner.recite(self.teacher, step.inputs, step.batch.task), outputs)
+            old, soft = _wide(self.old, outputs), torch.sigmoid(past / self.temperature)
+            target = torch.where(old, soft, target)
         active = _wide(self.seen, outputs).index_fill(0, y, True)
         each = F.binary_cross_entropy_with_logits(outputs, target, reduction="none")
         return torch.dot((each * active).sum(1), weight) / weight.sum()
@@ -87,7 +86,7 @@ class ICaRL(Method):
             sums = feature_sums(exemplars, learner.features, len(self.seen))
             self.means = F.normalize(learner.engine.average({"sums": sums})["sums"], dim=1)
 
-    def decide(self, learner: Learner, x: Tensor, out: Tensor) -> Tensor:
+    def decide(self, learner: Learner, x: Tensor, out: Tensor, task: Tensor | None) -> Tensor:
         """Minus the squared distance to each class's mean, once there are exemplars."""
         if self.means is None:
             return out

@@ -70,7 +70,7 @@ class LwF(Method):
         if self.old_tasks:
             outputs, taught = answers_by_task(learner, self.teacher, inputs, self.old_tasks)
         else:
-            outputs = step.outputs[: step.current]
+            _, outputs = step.current_rows()
             taught = learner.recite(self.teacher, inputs, None)
         past = len(self.old_tasks) or learner.consolidations
         strength = past if self.strength == "tasks" else self.strength
@@ -80,10 +80,11 @@ class LwF(Method):
         """Note which outputs and tasks there are."""
         self.width = step.outputs.shape[1]
         task = step.current_rows()[0].task
-        if task is not None and takes_task(step.learner.model):
+        if task is not None:
             self.tasks = sorted({*self.tasks, *task.tolist()})
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
         """Take the model as the teacher of the next task."""
         self.teacher = learner.snapshot()
-        self.old_width, self.old_tasks = self.width, self.tasks
+        self.old_width = self.width
+        self.old_tasks = self.tasks if takes_task(learner.model) else []

@@ -87,9 +87,7 @@ class PackNet(Method):
         self.held, self._live = held(weights, self.owner, 0), 0
         self.packed, self.updates = task, 0
 
-    def decide(
-        self, learner: Learner, x: Tensor, out: Tensor, task: Tensor | None = None
-    ) -> Tensor:
+    def decide(self, learner: Learner, x: Tensor, out: Tensor, task: Tensor | None) -> Tensor:
         """Each row's answer by the weights of its task and of those before."""
         if task is None:
             raise InvalidValue("PackNet answers by task; ask with predict(x, task=...)")

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from perdure.bench import presets
 from perdure.bench.report.figure import colours, dashes
 from perdure.bench.report.group import groups
 from perdure.bench.result import Record, Result
 from perdure.bench.table import MEASURES, Line, cell, lines
 from perdure.errors import InvalidValue, require
 
-SHARED = ("order", "network", "hidden", "head", "optimizer", "lr", "momentum", "schedule")
+SHARED = (
+    "data",
+    "tasks",
+    "order",
+    "network",
+    "hidden",
+    "head",
+    "optimizer",
+    "lr",
+    "momentum",
+    "device",
+)
 """Of an experiment: what the page says of its configuration, beside the method's settings."""
 
 
@@ -49,6 +62,7 @@ def page(records: Sequence[Record], title: str, lead: str) -> str:
     environment = jinja.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja.StrictUndefined
     )
+    shared, configuration = _configuration(found)
     template = environment.from_string((files(__name__) / "page.html.j2").read_text("utf-8"))
     text: str = template.render(
         title=title,
@@ -58,17 +72,32 @@ def page(records: Sequence[Record], title: str, lead: str) -> str:
         cell=cell,
         colour=colour,
         dash={line.label: " ".join(map(str, dashes(line.method))) for line in found},
-        configuration=[(line, _configuration(line)) for line in found if line.results],
+        shared=shared,
+        configuration=configuration,
         environment=dict(results[0].environment),
     )
     return text
 
 
-def _configuration(line: Line) -> tuple[str, str]:
-    """The method's settings, and what the runs share with other methods."""
+def _configuration(found: Sequence[Line]) -> tuple[str, list[tuple[Line, str, str]]]:
+    """What all runs share, and each line's own settings with where those come from."""
+    done = [line for line in found if line.results]
+    held = {id(line): _shared(line) for line in done}
+    first = held[id(done[0])]
+    common = {name for name in first if all(own.get(name) == first[name] for own in held.values())}
+    rows = []
+    for line in done:
+        own = {name: value for name, value in held[id(line)].items() if name not in common}
+        settings = line.results[0].experiment.resolved
+        rows.append((line, _said({**settings, **own}), presets.find(line.method).origin))
+    return _said({name: first[name] for name in first if name in common}), rows
+
+
+def _shared(line: Line) -> dict[str, Any]:
     held = line.results[0].experiment.to_dict()
-    settings = ", ".join(f"{name} {value}" for name, value in held["settings"].items())
-    schedule = {name: value for name, value in held["schedule"].items() if value is not None}
-    shared = {name: held[name] for name in SHARED if held[name] is not None}
-    shared |= {"schedule": ", ".join(f"{name} {value}" for name, value in schedule.items())}
-    return settings, "; ".join(f"{name} {value}" for name, value in shared.items())
+    flat = {**{name: held[name] for name in SHARED}, **held["schedule"]}
+    return {name: value for name, value in flat.items() if value is not None}
+
+
+def _said(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

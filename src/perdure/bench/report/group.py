@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from perdure.bench.report.headstart import HeadStart, conclusion, head_start, plot
 from perdure.bench.report.heatmap import heatmap
 from perdure.bench.report.tradeoff import tradeoff
-from perdure.bench.report.trajectory import accuracy_so_far, forgetting_so_far
-from perdure.bench.table import MEASURES, Line
+from perdure.bench.report.trajectory import accuracy_so_far, forgetting_so_far, newest
+from perdure.bench.table import MEASURES, Line, mean
 
 COSTS = ("flops", "seconds", "state_bytes")
 
@@ -80,7 +80,7 @@ def _group(title: str, here: Sequence[Line], colour: Mapping[str, str]) -> Group
                 tradeoff(f"{title}: {cost}", done, colour, cost),
             )
             for cost in COSTS
-            if any(_mean(line, cost) > 0 for line in done)
+            if any(mean(line, cost) > 0 for line in done)
         ),
         tuple(rows),
         plot(f"{title}: head start", done, colour) if rows else "",
@@ -88,17 +88,11 @@ def _group(title: str, here: Sequence[Line], colour: Mapping[str, str]) -> Group
     )
 
 
-def _over_tasks(
-    title: str, done: Sequence[Line], colour: Mapping[str, str]
-) -> tuple[Panel, ...]:
+def _over_tasks(title: str, done: Sequence[Line], colour: Mapping[str, str]) -> tuple[Panel, ...]:
     if not done or len(done[0].results[0].matrix.tasks) < 2:
         return ()
     return (
         Panel("Accuracy on the tasks so far", accuracy_so_far(f"{title}: accuracy", done, colour)),
         Panel("Forgetting", forgetting_so_far(f"{title}: forgetting", done, colour)),
+        Panel("Accuracy on the newest task", newest(f"{title}: newest task", done, colour)),
     )
-
-
-def _mean(line: Line, measure: str) -> float:
-    summary = line.summaries[measure]
-    return 0.0 if summary is None else summary.mean

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from perdure.bench.report.figure import dashes, figure
+from perdure.bench.report.trajectory import band
 from perdure.bench.result import Result
 from perdure.bench.table import Line
 from perdure.measure import Difference, paired_difference
@@ -81,24 +85,24 @@ def conclusion(rows: Sequence[HeadStart]) -> str:
 
 
 def plot(title: str, found: Sequence[Line], colour: Mapping[str, str]) -> str:
-    """Accuracy on a new task over its first updates, mean over seeds and all tasks but the first."""
+    """Accuracy on a new task over its first updates, mean over all tasks but the first."""
 
     def draw(axes: Any) -> None:
         for line in found:
-            if line.label in {"progressive", "naive"} and line.results:
-                x, y = _curve(line)
-                style = {"dashes": dashes(line.method)}
-                axes.plot(x, y, color=colour[line.label], marker="o", markersize=3.2, **style)
+            if line.label in {"progressive", "naive"}:
+                x, values = _curves(line)  # (seeds, x)
+                band(axes, x, 100 * values, colour[line.label], dashes(line.method))
         axes.set_xscale("symlog", linthresh=1)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel("updates of the new task")
         axes.set_ylabel("accuracy on it, %")
 
     return figure(title, SIZE, draw)
 
 
-def _curve(line: Line) -> tuple[list[int], list[float]]:
+def _curves(line: Line) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The numbers of updates at which every run was measured, and the accuracies there."""
     at = sorted({n for result in line.results for curve in result.curves[1:] for n, _ in curve})
-    means = {n: [early(result, n) for result in line.results] for n in at}
-    known = {n: [v for v in values if v is not None] for n, values in means.items()}
-    full = [n for n in at if len(known[n]) == len(line.results)]
-    return full, [100 * fmean(known[n]) for n in full]
+    values = np.array([[early(r, n) for n in at] for r in line.results], dtype=np.float64)
+    known = ~np.isnan(values).any(axis=0)
+    return np.array(at)[known], values[:, known]

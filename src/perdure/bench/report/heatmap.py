@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.bench.report.figure import FAINT, figure
+from perdure.bench.report.figure import INK, figure
 from perdure.bench.result import Result
+from perdure.bench.table import DASH
 from perdure.errors import require
 
-CELL = 0.42  # inches
-STOPS = ("#4a2545", "#a33b52", "#e8804f", "#f4cf7b", "#f7f3d7")
+CELL, WIDEST = 0.4, 4.6  # inches, of a cell and of all
+STOPS = ("#46296b", "#3a5a8c", "#27838e", "#46b07e", "#c9dc62")
 """From accuracy 0 to 1."""
 
 
@@ -28,7 +29,8 @@ def heatmap(title: str, results: Sequence[Result]) -> str:
     """
     values = mean_matrix(results)  # (t, 1 + t)
     names = task_names(results)
-    size = (1.15 + CELL * (len(names) + 1), 1.0 + CELL * len(names))
+    cell = min(CELL, WIDEST / len(names))
+    size = (1.15 + cell * (len(names) + 1), 1.0 + cell * len(names))
     return figure(title, size, lambda axes: _draw(axes, values, names))
 
 
@@ -57,13 +59,15 @@ def _draw(axes: Any, values: NDArray[np.float64], names: Sequence[str]) -> None:
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.grid(visible=False)
-    axes.tick_params(length=0, labelsize=8)
+    axes.tick_params(length=0, labelsize=9)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_yticks(np.arange(len(names)) + 0.5, names)
-    axes.set_xticks(np.arange(len(names) + 1) + 0.5, ["none", *names], rotation=45, ha="right")
-    axes.tick_params(axis="x", rotation=45, pad=1)
-    axes.set_xlabel("after training on", fontsize=8)
+    every = slice(None, None, -(-len(names) // 12))
+    axes.set_yticks((np.arange(len(names)) + 0.5)[every], names[every])
+    columns = np.arange(len(names) + 1) + 0.5
+    axes.set_xticks(columns[every], ["none", *names][every], rotation=45, ha="right")
+    axes.tick_params(axis="x", pad=1)
+    axes.set_xlabel("after training on", fontsize=9)
     if len(names) <= 12:
         _write_cells(axes, values)
 
@@ -71,17 +75,15 @@ def _draw(axes: Any, values: NDArray[np.float64], names: Sequence[str]) -> None:
 def _write_cells(axes: Any, values: NDArray[np.float64]) -> None:
     for (i, j), value in np.ndenumerate(values):
         measured = not np.isnan(value)
-        ink = ("#2b1528" if value > 0.45 else "#fff6e5") if measured else FAINT
+        ink = ("#10202a" if value > 0.6 else "#f4f1fa") if measured else INK
         bold = "bold" if measured and j == i + 1 else "normal"
         axes.text(
             j + 0.5,
             i + 0.5,
-            f"{100 * value:.0f}" if measured else "–",
+            f"{100 * value:.0f}" if measured else DASH,
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=9.5,
             fontweight=bold,
             color=ink,
         )
-
-

@@ -27,6 +27,11 @@ def forgetting_so_far(title: str, found: Sequence[Line], colour: Mapping[str, st
     return _trajectory(title, found, colour, AccuracyMatrix.forgetting, first=2)
 
 
+def newest(title: str, found: Sequence[Line], colour: Mapping[str, str]) -> str:
+    """Accuracy on each task right after it was learned: what is left of the gift of learning."""
+    return _trajectory(title, found, colour, lambda matrix: matrix.values[-1][-1], first=1)
+
+
 def over_tasks(line: Line, read: Reading, first: int) -> NDArray[np.float64]:  # (seeds, tasks)
     """A measure of the matrix as it stood after `first`, `first` + 1, ... tasks, in percent."""
     counts = range(first, len(line.results[0].matrix.tasks) + 1)
@@ -41,7 +46,7 @@ def _trajectory(
         for line in found:
             values = over_tasks(line, read, first)
             x = np.arange(first, first + values.shape[1])
-            _band(axes, x, values, colour[line.label], dashes(line.method))
+            band(axes, x, values, colour[line.label], dashes(line.method))
         axes.set_xlabel("tasks learned")
         axes.set_ylabel("%")
         axes.set_xticks(x)
@@ -50,7 +55,7 @@ def _trajectory(
     return figure(title, SIZE, draw)
 
 
-def _band(
+def band(
     axes: Any,
     x: NDArray[Any],
     values: NDArray[np.float64],

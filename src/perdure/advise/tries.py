@@ -1,0 +1,128 @@
+"""Which methods to try, on which architecture, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from perdure.advise.architecture import CHOICES, Architecture
+from perdure.advise.catalogue import catalogue, ranking
+from perdure.advise.compatibility import judge
+from perdure.advise.course import Course
+from perdure.advise.questions import Situation
+from perdure.method import Method
+from perdure.methods import PackNet
+from perdure.scenario import Scenario
+
+MOST = 4
+"""Methods to try; who needs more of them has another problem."""
+FEW_TASKS = 5
+"""Up to so many, a progressive network stays small enough to be tried first."""
+PACKED = 255
+"""Tasks that `PackNet` holds at most."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """A method to try.
+
+    Attributes:
+        method: its name.
+        architecture: what to use it on.
+        reason: what speaks for it, or what to beware of.
+    """
+
+    method: str
+    architecture: Architecture
+    reason: str
+
+
+def tries_for(situation: Situation, scenario: Scenario, course: Course) -> tuple[Try, ...]:
+    """Methods from the first to try to the last, never none.
+
+    Args:
+        situation: with nothing left open that is assumed.
+        scenario: of the situation.
+        course: whether to retrain, to fine-tune or to learn continually.
+    """
+    if course is Course.FINE_TUNE or situation.tasks == 1:
+        plain = "plain training: no method, no memory, no cost"
+        return (_at_home("naive", plain, situation, scenario),)
+    found = tuple(_in_order(situation, scenario))[:MOST]
+    if course is not Course.RETRAIN:
+        return found
+    whole = "joint" if scenario.boundaries else "cumulative"
+    reasons = {
+        "joint": "retraining from scratch at each boundary, ready made",
+        "cumulative": "learns from all rows ever seen; where no boundary says when to retrain",
+    }
+    return (_at_home(whole, reasons[whole], situation, scenario), *found[: MOST - 1])
+
+
+def home(method: Method, situation: Situation, scenario: Scenario) -> Architecture:
+    """The architecture on which to use a method: its own, or what suits the scenario."""
+    wanted = method.needs.architecture
+    if wanted is not None and judge(scenario, Architecture(wanted)).possible:
+        return Architecture(wanted)
+    if scenario is Scenario.FREE and not situation.growing:
+        return Architecture.FIXED
+    return CHOICES[scenario][0]
+
+
+def made(name: str, situation: Situation, scenario: Scenario) -> Method:
+    """A method with the arguments that the situation calls for."""
+    if name == "packnet" and situation.tasks is not None:
+        return PackNet(tasks=situation.tasks)
+    return catalogue(scenario)[name]
+
+
+def _in_order(situation: Situation, scenario: Scenario) -> Iterator[Try]:
+    if situation.zero_forgetting and scenario is Scenario.TASK:
+        yield from _without_forgetting(situation, scenario)
+        return
+    known, retention = catalogue(scenario), situation.keep_raw is not False
+    possible = [
+        (rank, place)
+        for rank in ranking(scenario)
+        for place in (home(known[rank.method], situation, scenario),)
+        if judge(scenario, place, known[rank.method], retention=retention).possible
+    ]
+    worthy = [(rank, place) for rank, place in possible if rank.worth_trying]
+    for rank, place in worthy or possible[:2]:
+        yield Try(rank.method, place, rank.reason)
+    if not possible:
+        nothing = "nothing here protects a stream without boundaries of which no row may be kept"
+        yield _at_home("naive", nothing, situation, scenario)
+
+
+def _at_home(name: str, reason: str, situation: Situation, scenario: Scenario) -> Try:
+    return Try(name, home(catalogue(scenario)[name], situation, scenario), reason)
+
+
+def _without_forgetting(situation: Situation, scenario: Scenario) -> Iterator[Try]:
+    """Only what leaves every weight that an old answer depends on as it is."""
+    if situation.pretrained:
+        yield _at_home(
+            "naive",
+            "on a frozen backbone each task trains a head of its own and no old one moves",
+            situation,
+            scenario,
+        )
+    k = situation.tasks
+    columns = "" if k is None else f": {k:,} columns and {k * (k - 1) // 2:,} adapters a layer"
+    share = "" if k is None else f": each of {k:,} tasks owns {100 / k:.3g}%"
+    learns = "where the backbone must learn too: " if situation.pretrained else ""
+    progressive = Try(
+        "progressive",
+        Architecture.PROGRESSIVE,
+        f"{learns}freezes a column of layers after each task{columns}",
+    )
+    packnet = Try(
+        "packnet", CHOICES[scenario][0], f"{learns}shares out the weights of one network{share}"
+    )
+    if k is not None and k > PACKED:
+        yield progressive
+    elif k is not None and k > FEW_TASKS:
+        yield from (packnet, progressive)
+    else:
+        yield from (progressive, packnet)

@@ -1,0 +1,72 @@
+"""Every name of a method leads to that method, with settings that it takes."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from perdure import methods
+from perdure.bench import presets
+from perdure.bench.settings import read_settings
+from perdure.errors import InvalidValue
+
+SCENARIOS = ("task", "domain", "class", "free")
+
+
+def test_every_method_of_the_library_has_a_name() -> None:
+    """Whoever adds a method adds its line here, or this fails."""
+    named = {preset.make for preset in presets.PRESETS.values()}
+    assert set() == {getattr(methods, name) for name in methods.__all__} - named
+
+
+@pytest.mark.parametrize(("name", "scenario"), [*product(presets.PRESETS, SCENARIOS)])
+def test_a_preset_makes_its_method_under_its_own_name(name: str, scenario: str) -> None:
+    """With what it sets in any scenario, and with every value that tuning would try."""
+    settings = presets.defaults(name, scenario)
+    assert name == presets.make(name, settings).name
+    for setting, values in presets.find(name).search.items():
+        for value in values:
+            made = presets.make(name, {**settings, setting: value})
+            assert value == getattr(made, setting)
+
+
+def test_methods_with_a_memory_have_equal_ones() -> None:
+    """Otherwise their accuracies say nothing about the methods."""
+    made = {name: presets.make(name, presets.defaults(name, "class")) for name in presets.PRESETS}
+    sizes = {name: method.capacity for name, method in made.items() if hasattr(method, "capacity")}
+    assert {presets.CAPACITY} == set(sizes.values())
+    assert {"er", "der++", "gdumb", "gem"} <= set(sizes)
+
+
+def test_settings_are_read_as_numbers_words_and_nothing() -> None:
+    """METHOD.NAME=VALUE, where a value is what JSON would read, or else a word."""
+    found = read_settings(
+        ["ewc.strength=1e3", "er.policy=balanced", "replay.rows=8", "gem.rows=null"],
+        ["ewc", "er", "gem"],
+    )
+    assert {"strength": 1000.0} == found["ewc"]
+    assert {"policy": "balanced", "rows": 8} == found["er"]
+    assert {"rows": None} == found["gem"]
+
+
+def test_one_capacity_is_for_every_method_with_a_memory() -> None:
+    """And for no other; an assignment comes after it."""
+    found = read_settings(["er.capacity=9"], ["naive", "er", "der++"], capacity=40)
+    assert {"naive": {}, "er": {"capacity": 9}, "der++": {"capacity": 40}} == found
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("strength=3", "ewc.strength=100"),
+        ("ewc.strength", "ewc.strength=100"),
+        ("si.strength=3", "not among ewc"),
+        ("ewc.power=3", "it has strength"),
+        ("ewcc.strength=3", "did you mean 'ewc'"),
+    ],
+)
+def test_a_wrong_assignment_is_refused(assignment: str, said: str) -> None:
+    """With what it should look like, or what there is."""
+    with pytest.raises(InvalidValue, match=said):
+        read_settings([assignment], ["ewc"])

@@ -1,0 +1,127 @@
+"""Rows in main memory: what is written is what is read, and nothing else is kept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from perdure import Batch
+from perdure.errors import CheckpointMismatch, InvalidValue
+from perdure.memory import RamStorage
+
+DTYPES = [torch.uint8, torch.bool, torch.int64, torch.float32, torch.bfloat16, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 1, 3)], ids=str)
+def test_rows_come_back_bit_for_bit_in_their_own_dtype(dtype, shape) -> None:
+    """Every dtype and shape of a row, scattered over the slots and gathered in another order."""
+    x = (torch.rand(5, *shape) * 9).to(dtype)
+    storage = RamStorage(5)
+    storage.write(torch.arange(5), Batch(x, torch.arange(5)), torch.tensor([4, 0, 3, 1, 2]))
+    read = storage.read(torch.tensor([1, 3, 4]))
+    assert read.x.dtype == dtype
+    assert torch.equal(read.x, x[[0, 1, 2]])
+    assert [0, 1, 2] == read.y.tolist()
+
+
+def test_a_filled_slot_is_overwritten_and_the_next_ones_are_filled() -> None:
+    """Slot 1 of three is taken anew while slot 3 is added."""
+    storage = filled(3, capacity=9)
+    storage.write(torch.tensor([1, 3]), labelled([70, 80, 90]), torch.tensor([2, 0]))
+    assert [0, 90, 2, 70] == storage.read(torch.arange(4)).y.tolist()
+
+
+def test_task_ids_and_extras_come_back_and_no_row_is_new() -> None:
+    """Each column is returned under its own name."""
+    storage = RamStorage(4)
+    rows = Batch(torch.zeros(2, 3), torch.tensor([1, 2]), task=7, extras={"source": torch.ones(2)})
+    storage.write(torch.arange(2), rows, torch.arange(2))
+    read = storage.read(torch.tensor([1]))
+    assert (7, 1.0, 0) == (int(read.task), float(read.extras["source"]), read.new)
+
+
+def test_neither_writing_nor_reading_shares_memory() -> None:
+    """The caller may overwrite what it gave and what it got."""
+    rows = labelled([1, 2])
+    storage = RamStorage(2)
+    storage.write(torch.arange(2), rows, torch.arange(2))
+    rows.x.fill_(99)
+    storage.read(torch.arange(2)).x.fill_(98)
+    assert [1, 2] == storage.read(torch.arange(2)).x[:, 0].tolist()
+
+
+def test_logits_that_widen_are_padded_with_nan_on_either_side() -> None:
+    """Two outputs, then three, then two again: the missing third ones are NaN."""
+    storage = RamStorage(3)
+    for slot, width in enumerate((2, 3, 2)):
+        rows = labelled([slot]).with_extras(logits=torch.full((1, width), float(slot)))
+        storage.write(torch.tensor([slot]), rows, torch.tensor([0]))
+    logits = storage.read(torch.arange(3)).extras["logits"]
+    assert [[False, False, True], [False] * 3, [False, False, True]] == logits.isnan().tolist()
+    assert [0.0, 1.0, 2.0] == logits[:, 1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (Batch(torch.zeros(1, 4, dtype=torch.uint8), torch.tensor([0])), "'x' holds .*shape"),
+        (Batch(torch.zeros(1, 2), torch.tensor([0])), "'x' holds torch.uint8"),
+        (Batch(torch.zeros(1, 2, dtype=torch.uint8), torch.tensor([0]), task=1), "columns"),
+        (
+            Batch(
+                torch.zeros(1, 2, dtype=torch.uint8), torch.tensor([0]), extras={"y": torch.ones(1)}
+            ),
+            "rename",
+        ),
+    ],
+    ids=["shape", "dtype", "columns", "reserved name"],
+)
+def test_rows_unlike_those_held_are_refused_and_change_nothing(rows, words) -> None:
+    """A column that is missing, new, of another shape or of another dtype is named."""
+    storage = filled(2, capacity=5)
+    with pytest.raises(InvalidValue, match=words):
+        storage.write(torch.tensor([0]), rows, torch.tensor([0]))
+    assert [0, 1] == storage.read(torch.arange(2)).y.tolist()
+
+
+def test_columns_grow_by_doubling_and_never_beyond_the_capacity() -> None:
+    """10 bytes a row: 2 bytes of x and 8 of y; 4 rows, then room for 8, then for 10."""
+    storage = filled(4, capacity=10)
+    assert 4 * 10 == storage.bytes()
+    for held, room in ((4, 8), (8, 10), (9, 10)):
+        storage.write(torch.tensor([held]), labelled([held]), torch.tensor([0]))
+        if held == 4:
+            storage.write(torch.arange(5, 8), labelled([5, 6, 7]), torch.arange(3))
+        assert room * 10 == storage.bytes()
+    assert list(range(10)) == storage.read(torch.arange(10)).y.tolist()
+
+
+def test_keeping_some_slots_renumbers_them_and_lets_the_other_bytes_go() -> None:
+    """Slots 3 and 1 of five become 0 and 1, at 10 bytes each."""
+    storage = filled(5, capacity=5)
+    storage.keep(torch.tensor([3, 1]))
+    assert [3, 1] == storage.read(torch.arange(2)).y.tolist()
+    assert (2, 20) == (len(storage), storage.bytes())
+
+
+def test_state_goes_into_a_storage_that_is_large_enough() -> None:
+    """The same rows, sharing no memory; too small a storage says which capacity it takes."""
+    ours, theirs = filled(4, capacity=8), RamStorage(4)
+    theirs.load_state_dict(ours.state_dict())
+    ours.write(torch.tensor([0]), labelled([99]), torch.tensor([0]))
+    assert [0, 1, 2, 3] == theirs.read(torch.arange(4)).y.tolist()
+    with pytest.raises(CheckpointMismatch, match="capacity=4"):
+        RamStorage(3).load_state_dict(ours.state_dict())
+
+
+def labelled(labels: list[int]) -> Batch:
+    """Rows of two uint8 that repeat their label."""
+    y = torch.tensor(labels)
+    return Batch(y.to(torch.uint8)[:, None].repeat(1, 2), y)
+
+
+def filled(rows: int, capacity: int) -> RamStorage:
+    storage = RamStorage(capacity)
+    storage.write(torch.arange(rows), labelled(list(range(rows))), torch.arange(rows))
+    return storage
