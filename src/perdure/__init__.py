@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from perdure import errors, measure, memory, methods, nets, streams
     from perdure.batch import Batch
     from perdure.engine import Engine
-    from perdure.fold import Position, Schedule, fold
+    from perdure.folding import Position, Schedule, fold
     from perdure.learner import Learner
     from perdure.method import Method, Needs
     from perdure.ranks import Ranks
@@ -25,12 +25,12 @@ _HOME = {
     "Learner": "learner",
     "Method": "method",
     "Needs": "method",
-    "Position": "fold",
+    "Position": "folding",
     "Ranks": "ranks",
     "Scenario": "scenario",
-    "Schedule": "fold",
+    "Schedule": "folding",
     "Step": "step",
-    "fold": "fold",
+    "fold": "folding",
 }
 _MODULES = ("errors", "measure", "memory", "methods", "nets", "streams")
 
@@ -58,8 +58,6 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        # The function `fold` lives in a module of the same name, so look in the module at once:
-        # importing it binds `perdure.fold` to the module.
         value = getattr(import_module(f"perdure.{_HOME[name]}"), name)
     elif name in _MODULES:
         value = import_module(f"perdure.{name}")

@@ -53,9 +53,9 @@ def test_every_class_arrives_once_where_it_first_stands(labels) -> None:
 
 
 def test_classes_one_after_another_are_found_and_shuffled_ones_are_not() -> None:
-    """All but the first of ten; and hardly any in 200 shuffles of the same rows."""
+    """From the third of ten on, beyond doubt; and hardly any in 200 shuffles of the same rows."""
     labels = np.repeat(np.arange(10), 50)
-    assert set(range(1, 10)) == {one.label for one in beyond_chance(arrivals(labels))}
+    assert set(range(2, 10)) == {one.label for one in beyond_chance(arrivals(labels))}
     rng = np.random.default_rng(0)
     false = [beyond_chance(arrivals(rng.permutation(labels))) for _ in range(200)]
     assert sum(map(bool, false)) <= 3  # at most 0.2 are expected

@@ -17,7 +17,7 @@ from perdure.advise.architecture import NAMES, Architecture
 from perdure.advise.catalogue import catalogue
 from perdure.advise.compatibility import Cell, check, check_outputs, judge, table
 from perdure.errors import Impossible
-from perdure.fold import Schedule, fold
+from perdure.folding import Schedule, fold
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.methods import AGEM, ER, EWC, SI, GDumb, ICaRL, PackNet, Progressive

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from perdure.bench import Experiment, Result, run
-from perdure.fold import Schedule
+from perdure.folding import Schedule
 
 SMALL = Experiment(data="digits", hidden=(16, 16), schedule=Schedule(batch_size=32, steps=6))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from perdure.bench import Experiment
 from perdure.bench.presets import CAPACITY, PRESETS
 from perdure.errors import InvalidValue
-from perdure.fold import Schedule
+from perdure.folding import Schedule
 
 EXPERIMENTS = st.builds(
     Experiment,

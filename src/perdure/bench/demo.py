@@ -11,7 +11,7 @@ from perdure.bench.experiment import Experiment
 from perdure.bench.grid import grid
 from perdure.bench.result import Result
 from perdure.bench.run import Stage, collected, one_thread, stages
-from perdure.fold import Schedule
+from perdure.folding import Schedule
 from perdure.measure import Cost, savings
 from perdure.streams import Stream
 

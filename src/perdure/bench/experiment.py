@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 from perdure.bench import presets
 from perdure.engine import Precision
 from perdure.errors import InvalidValue, check_range
-from perdure.fold import Schedule
+from perdure.folding import Schedule
 from perdure.scenario import Scenario
 
 Kind = Literal["split", "permuted", "rotated", "gradual", "shifting"]

@@ -16,7 +16,7 @@ from perdure.bench.build import build
 from perdure.bench.experiment import Experiment
 from perdure.bench.result import Curve, Result
 from perdure.errors import UnseenTask
-from perdure.fold import Position, fold
+from perdure.folding import Position, fold
 from perdure.learner import Learner
 from perdure.measure import AccuracyMatrix, Cost
 from perdure.scenario import Scenario
@@ -62,7 +62,7 @@ def run(experiment: Experiment, progress: Progress = unseen) -> Result:
         NonFinite: training diverged.
 
     Example:
-        >>> from perdure.fold import Schedule
+        >>> from perdure.folding import Schedule
         >>> result = run(Experiment("digits", method="naive", schedule=Schedule(steps=5)))
         >>> len(result.matrix.tasks), result.cost.updates
         (5, 25)

@@ -108,7 +108,7 @@ def _experiments(given: dict[str, Any]) -> list[Any]:
     from perdure.bench.grid import grid
     from perdure.bench.presets import PRESETS
     from perdure.bench.settings import read_settings
-    from perdure.fold import Schedule
+    from perdure.folding import Schedule
 
     names = list(PRESETS) if given["methods"] == "all" else _words(given["methods"])
     budget = {"steps": given["steps"]} if given["steps"] else {"epochs": given["epochs"]}
