@@ -1,79 +1,71 @@
-"""Divergence from a teacher, and a teacher's answers for several tasks."""
+"""How far answers have moved from earlier ones."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from hypothesis import given
+from hypothesis import strategies as st
 
-from perdure import Batch, Learner, nets
-from perdure.distillation import answers_by_task, divergence
+from perdure import Batch, Learner, methods, nets
+from perdure.distillation import divergence, drift
+from perdure.nets import MASKED
 
-
-def test_two_outputs_are_worked_out_by_hand() -> None:
-    """Taught (2 log 3, 0) at temperature 2 is p = (3/4, 1/4); the student has (1/2, 1/2).
-
-    KL = 3/4 log(3/2) + 1/4 log(1/2) = 0.1308.
-    """
-    taught = torch.tensor([[2 * torch.log(torch.tensor(3.0)), 0.0]])
-    found = divergence(torch.zeros(1, 2), taught, temperature=2.0)
-    assert float(found) == pytest.approx(0.130812, abs=1e-6)
+NAN = float("nan")
+logits = st.lists(
+    st.lists(st.floats(-5, 5, width=32), min_size=3, max_size=3), min_size=1, max_size=4
+).map(torch.tensor)
 
 
-def test_its_gradient_is_that_of_the_cross_entropy() -> None:
-    """With the teacher's probabilities as targets, at temperatures from 1/2 to 4."""
+@given(logits, logits)
+def test_where_every_output_was_open_drift_is_the_mean_squared_error(
+    a: torch.Tensor, b: torch.Tensor
+) -> None:
+    """DER's term of the paper."""
+    rows = min(len(a), len(b))
+    torch.testing.assert_close(drift(a[:rows], b[:rows]), F.mse_loss(a[:rows], b[:rows]))
+
+
+@pytest.mark.parametrize("closed", [NAN, MASKED, -9984.0])
+def test_an_output_that_was_closed_is_held_at_the_lowest_open_one(closed: float) -> None:
+    """(1 - 1)^2 + (5 - 2)^2 + (0 - 1)^2 over three outputs: 10 / 3."""
+    outputs = torch.tensor([[1.0, 5.0, 0.0]])
+    stored = torch.tensor([[1.0, 2.0, closed]])
+    assert float(drift(outputs, stored)) == pytest.approx(10 / 3)
+    assert float(drift(outputs, stored[:, :2])) == pytest.approx(10 / 3)
+
+
+def test_an_output_that_is_closed_now_does_not_count() -> None:
+    """Another task's outputs are MASKED on both sides: (3 - 1)^2 over the one open output."""
+    outputs = torch.tensor([[3.0, MASKED]], requires_grad=True)
+    moved = drift(outputs, torch.tensor([[1.0, MASKED]]))
+    moved.backward()
+    assert float(moved.detach()) == 4
+    assert outputs.grad is not None
+    assert outputs.grad.tolist() == [[4.0, 0.0]]
+
+
+@given(logits)
+def test_divergence_is_zero_from_itself_and_positive_from_others(a: torch.Tensor) -> None:
+    """A KL divergence."""
+    assert float(divergence(a, a)) == pytest.approx(0, abs=1e-6)
+    assert float(divergence(a + torch.arange(3.0), a)) > 0
+
+
+@pytest.mark.parametrize("make", [methods.DER, methods.DERpp], ids=["der", "der++"])
+def test_labels_that_arrive_out_of_order_are_learned_beside_old_ones(make) -> None:
+    """A growing head's gaps are MASKED in what is stored; they must not drown what comes later."""
     torch.manual_seed(0)
-    outputs, taught = torch.randn(7, 5, requires_grad=True), torch.randn(7, 5)
-    for temperature in (0.5, 1.0, 4.0):
-        entropy = F.cross_entropy(outputs / temperature, (taught / temperature).softmax(1))
-        (expected,) = torch.autograd.grad(entropy, outputs)
-        (found,) = torch.autograd.grad(divergence(outputs, taught, temperature), outputs)
-        torch.testing.assert_close(found, expected)
-
-
-def test_agreement_is_zero() -> None:
-    """Also up to a constant a row."""
-    outputs = torch.randn(4, 3)
-    assert float(divergence(outputs + 2, outputs)) == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("masked", [nets.MASKED, float(torch.tensor(nets.MASKED).bfloat16())])
-def test_what_the_teacher_lacked_or_masked_is_free(masked: float) -> None:
-    """New columns and masked ones get no gradient and change nothing, in half precision too."""
-    torch.manual_seed(0)
-    outputs, taught = torch.randn(6, 5, requires_grad=True), torch.randn(6, 4)
-    taught[:, 1] = masked
-    found = divergence(outputs, taught)
-    kept = [0, 2, 3]
-    torch.testing.assert_close(found, divergence(outputs[:, kept], taught[:, kept]))
-    found.backward()
-    assert not outputs.grad[:, [1, 4]].any()
-    assert outputs.grad[:, kept].abs().min() > 0
-
-
-def test_answers_for_each_task_are_those_of_the_model_asked_one_by_one() -> None:
-    """Model and teacher, task after task, the rows of each together."""
-    torch.manual_seed(0)
-    learner = Learner(nets.Classifier(nets.MLP(4, (6,)), nets.MultiHead(6, {0: 2, 3: [1, 2]})))
-    teacher = learner.snapshot()
-    learner.observe(Batch(torch.randn(5, 4), torch.tensor([1, 2, 1, 2, 1]), task=3))
-    x = torch.randn(5, 4)
-    outputs, taught = answers_by_task(learner, teacher, x, [3, 0])
-    for place, task in ((slice(0, 5), 3), (slice(5, 10), 0)):
-        ids = torch.full((5,), task)
-        torch.testing.assert_close(outputs[place], learner.model(x, ids))
-        torch.testing.assert_close(taught[place], learner.recite(teacher, x, ids))
-    assert outputs.requires_grad
-    assert not taught.requires_grad
-
-
-def test_answers_in_half_precision_are_single() -> None:
-    """Under bf16 both come back as float32, the masked columns still masked."""
-    from perdure import Engine
-
-    model = nets.Classifier(nn.Linear(4, 6), nets.MultiHead(6, {0: [0, 1], 1: [2]}))
-    learner = Learner(model, engine=Engine(precision="bf16"))
-    for out in answers_by_task(learner, learner.snapshot(), torch.randn(3, 4), [0, 1]):
-        assert out.dtype == torch.float32
-        assert (out[:3, 2] < nets.MASKED / 2).all()
+    generator = torch.Generator().manual_seed(1)
+    centres = 3 * torch.randn(8, 6, generator=generator)
+    head = nets.GrowingHead(16)
+    learner = Learner(nets.Classifier(nets.MLP(6, (16,)), head), make(capacity=100))
+    for pair in ((7, 2), (0, 5), (3, 1)):
+        for _ in range(60):
+            y = torch.tensor(pair).repeat(8)
+            x = centres[y] + 0.3 * torch.randn(16, 6, generator=generator)
+            learner.observe(Batch(x, y))
+    found = learner.predict(centres[[3, 1]]).argmax(1)
+    assert found.tolist() == [3, 1]
+    assert float(learner.predict(centres[[7, 2, 0, 5]])[:, [7, 2, 0, 5]].abs().max()) < 100

@@ -31,6 +31,23 @@ def divergence(outputs: Tensor, taught: Tensor, temperature: float = 1.0) -> Ten
     return F.kl_div(p, p_taught, reduction="batchmean", log_target=True)
 
 
+def drift(outputs: Tensor, stored: Tensor) -> Tensor:
+    """mean of (outputs - stored)^2 over the outputs that are open to a row now.
+
+    An output that was closed when the row was stored, because the head grew since, is held at the
+    lowest that was open: left free, new classes would take the old rows over.
+
+    Args:
+        outputs: (n, k), of the model that learns; closed outputs are MASKED.
+        stored: (n, j), of the same rows earlier, j <= k; NaN or MASKED where they were closed.
+    """
+    stored = F.pad(stored, (0, outputs.shape[-1] - stored.shape[-1]), value=float("nan"))
+    known = stored > MASKED / 2  # NaN is not greater
+    lowest = stored.masked_fill(~known, float("inf")).amin(-1, keepdim=True)
+    moved = (outputs - torch.where(known, stored, lowest)).masked_fill(outputs <= MASKED / 2, 0.0)
+    return moved.square().sum() / (outputs > MASKED / 2).sum().clamp(min=1)
+
+
 def answers_by_task(
     learner: Learner, teacher: Mapping[str, Tensor], inputs: Tensor, tasks: Sequence[int]
 ) -> tuple[Tensor, Tensor]:  # (tasks * n, width) each

@@ -197,7 +197,7 @@ def test_a_single_row_is_no_sample(tmp_path: Path) -> None:
 
 def test_a_time_that_is_none_is_refused(visits: Path) -> None:
     """With its value and the form that is understood."""
-    with pytest.raises(InvalidValue, match="'site' holds 'b'.*2026-03-31"):
+    with pytest.raises(InvalidValue, match=r"'site' holds 'b'.*2026-03-31"):
         read(visits, Columns("kind", time="site"))
 
 

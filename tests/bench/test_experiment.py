@@ -51,8 +51,11 @@ def test_the_seed_changes_the_key_and_not_the_group(experiment: Experiment, seed
 
 def test_a_default_that_is_given_makes_no_other_run() -> None:
     """The key is of the values as they are resolved, wherever they came from."""
-    assert Experiment(method="er").key == Experiment(method="er", settings={"capacity": CAPACITY}).key
-    assert Experiment(method="er").key != Experiment(method="er", settings={"capacity": 7}).key
+    plain, same, other = (
+        Experiment(method="er", settings=settings)
+        for settings in ({}, {"capacity": CAPACITY}, {"capacity": 7})
+    )
+    assert plain.key == same.key != other.key
 
 
 def test_replay_is_er() -> None:

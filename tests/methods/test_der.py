@@ -67,14 +67,17 @@ def test_the_penalty_pulls_the_outputs_back() -> None:
     assert torch.allclose(torch.tensor([[2.5], [0.0]]), learner.model.weight.detach())
 
 
-def test_outputs_that_grew_since_are_left_out() -> None:
-    """A head of 2 outputs stores 2; with 4 outputs the penalty compares those 2 alone."""
+def test_outputs_that_grew_since_are_held_at_the_lowest_stored() -> None:
+    """A head of 2 outputs stores 2; of 4 outputs the others are compared with the lower one."""
     model = nets.Classifier(nets.MLP(3, (4,)), nets.GrowingHead(4))
     learner = Learner(model, methods.DER(alpha=1.0), optimizer=partial(torch.optim.SGD, lr=0.0))
     learner.observe(Batch(torch.rand(4, 3), torch.tensor([0, 1, 0, 1])))
     step = learner.observe(Batch(torch.rand(4, 3), torch.tensor([2, 3, 2, 3])))
     assert 4 == step.outputs.shape[1]
-    assert pytest.approx(0.0, abs=1e-10) == float(step.terms["der"])
+    (old, outputs) = step.recalled(learner.methods[0])
+    first = old.extras["outputs"]
+    target = torch.cat((first, first.amin(1, keepdim=True).expand(-1, 2)), 1)
+    torch.testing.assert_close(step.terms["der"], F.mse_loss(outputs, target))
     stored = learner.methods[0].memory.rows().extras["outputs"]
     assert (8, 4) == stored.shape
     assert [[False, False, True, True]] * 4 == stored[:4].isnan().tolist()

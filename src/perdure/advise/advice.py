@@ -87,7 +87,7 @@ def advise(situation: Situation, sample: Sample | None = None) -> Advice:
         course,
         course_of(told)[1],
         tries,
-        tuple(_notes(full, scenario, course)),
+        tuple(_notes(full, scenario, tries)),
         tuple(impossible(full, scenario)) if full.past_matters else (),
         tuple(_dependences(told)),
         _commands(scenario, tries),
@@ -126,8 +126,8 @@ def _because(full: Situation, scenario: Scenario) -> str:
     }[scenario]
 
 
-def _notes(full: Situation, scenario: Scenario, course: Course) -> Iterator[str]:
-    if course is Course.FINE_TUNE or full.tasks == 1:
+def _notes(full: Situation, scenario: Scenario, tries: tuple[Try, ...]) -> Iterator[str]:
+    if course_of(full)[0] is Course.FINE_TUNE or full.tasks == 1:
         yield "keep the old model beside the new one for a while, and compare them on the same rows"
         return
     if scenario is Scenario.CLASS and not full.keep_raw:
@@ -136,22 +136,33 @@ def _notes(full: Situation, scenario: Scenario, course: Course) -> Iterator[str]
             "ask to keep a few rows a class, have the task id given at inference, or start from a "
             "pretrained backbone that stays frozen"
         )
-    if full.pretrained and not {"ncm", "slda"} & catalogue(scenario).keys():
-        yield (
-            "on frozen features the usual first choice is a head in closed form (nearest class "
-            "mean, SLDA), whose answers do not depend on the order of the data; this version has "
-            "none. What is above then trains the head alone: backbone.requires_grad_(False), with "
-            "BatchNorm kept in evaluation mode"
-        )
+    if full.pretrained:
+        yield from _frozen_notes(scenario)
     if scenario is Scenario.FREE:
         yield (
             "where a timer or a drift detector can say that a phase ended, call consolidate there: "
             f"the scenario is then '{Scenario.CLASS if full.growing else Scenario.DOMAIN}', and "
             "more methods fit"
         )
-    if full.keep_raw and not full.zero_forgetting:
+    if any(catalogue(scenario)[one.method].needs.raw_rows for one in tries):
         yield "before you tune a replay method, give it more rows: capacity helps most"
-    yield "measure beside naive (what forgetting costs) and joint (what retraining gives)"
+    whole = "joint (what retraining" if scenario.boundaries else "cumulative (what keeping all rows"
+    where = "" if full.keep_raw else ", the latter on data that may be kept"
+    yield f"measure beside naive (what forgetting costs) and {whole} gives){where}"
+
+
+def _frozen_notes(scenario: Scenario) -> Iterator[str]:
+    missing = not {"ncm", "slda"} & catalogue(scenario).keys()
+    if missing and scenario is not Scenario.TASK:
+        yield (
+            "on frozen features the usual first choice is a head in closed form (nearest class "
+            "mean, SLDA), whose answers do not depend on the order of the data; this version has "
+            "none, so what is above trains an ordinary head on them"
+        )
+    yield (
+        "a backbone is frozen by backbone.requires_grad_(False); if it has BatchNorm, keep that in "
+        "evaluation mode, or its statistics still move"
+    )
 
 
 def _dependences(told: Situation) -> Iterator[Dependence]:

@@ -188,15 +188,12 @@ def _missing_from_model(architecture: Architecture, method: Method) -> str | Non
         return f"{method.name} works on {NAMES[Architecture(wanted)]} and no other architecture"
     if architecture is not Architecture.PROGRESSIVE or wanted == architecture:
         return None
-    work = (
-        "trains again on past tasks"
-        if method.writes_parameters or method.implements("update")
-        else "needs gradients of past tasks"
-        if method.implements("project")
-        else None
-    )
-    frozen = "and a ProgressiveNet has frozen their columns; it forgets nothing without a method"
-    return None if work is None else f"{method.name} {work}, {frozen}"
+    if method.writes_parameters or method.implements("update"):
+        return (
+            f"{method.name} trains again on past tasks, and a ProgressiveNet has frozen their "
+            "columns; it forgets nothing without a method"
+        )
+    return None
 
 
 def _missing_permission(method: Method, retention: bool) -> str | None:

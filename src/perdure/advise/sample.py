@@ -147,7 +147,7 @@ def _drift(records: Records, labels: Array) -> tuple[bool | None, str]:
         return None, f"whether inputs change: they do not in the file's order, {SHUFFLED}"
     return False, (
         f"no input shifts by {SIZE} or more; the largest gap is {gap} "
-        f"({len(looked)} comparisons within classes)"
+        f"({len(looked)} comparisons within classes, each column by itself)"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perdure.advise.architecture import CHOICES, Architecture
 from perdure.advise.catalogue import catalogue, ranking
@@ -77,9 +77,20 @@ def made(name: str, situation: Situation, scenario: Scenario) -> Method:
 
 
 def _in_order(situation: Situation, scenario: Scenario) -> Iterator[Try]:
+    frozen = bool(situation.pretrained) and scenario is Scenario.TASK
+    if frozen:
+        alone = "on a frozen backbone each task trains a head of its own: nothing is forgotten"
+        yield _at_home("naive", alone, situation, scenario)
+    chosen = _by_rank
     if situation.zero_forgetting and scenario is Scenario.TASK:
-        yield from _without_forgetting(situation, scenario)
-        return
+        chosen = _without_forgetting
+    for one in chosen(situation, scenario):
+        learns = "where the backbone must learn too: " if frozen else ""
+        yield replace(one, reason=f"{learns}{one.reason}")
+
+
+def _by_rank(situation: Situation, scenario: Scenario) -> Iterator[Try]:
+    """In the order of the scenario; the last resorts only where there is nothing else."""
     known, retention = catalogue(scenario), situation.keep_raw is not False
     possible = [
         (rank, place)
@@ -95,34 +106,22 @@ def _in_order(situation: Situation, scenario: Scenario) -> Iterator[Try]:
         yield _at_home("naive", nothing, situation, scenario)
 
 
-def _at_home(name: str, reason: str, situation: Situation, scenario: Scenario) -> Try:
-    return Try(name, home(catalogue(scenario)[name], situation, scenario), reason)
-
-
 def _without_forgetting(situation: Situation, scenario: Scenario) -> Iterator[Try]:
     """Only what leaves every weight that an old answer depends on as it is."""
-    if situation.pretrained:
-        yield _at_home(
-            "naive",
-            "on a frozen backbone each task trains a head of its own and no old one moves",
-            situation,
-            scenario,
-        )
     k = situation.tasks
     columns = "" if k is None else f": {k:,} columns and {k * (k - 1) // 2:,} adapters a layer"
     share = "" if k is None else f": each of {k:,} tasks owns {100 / k:.3g}%"
-    learns = "where the backbone must learn too: " if situation.pretrained else ""
-    progressive = Try(
-        "progressive",
-        Architecture.PROGRESSIVE,
-        f"{learns}freezes a column of layers after each task{columns}",
-    )
-    packnet = Try(
-        "packnet", CHOICES[scenario][0], f"{learns}shares out the weights of one network{share}"
-    )
+    freezes = f"freezes a column of layers after each task{columns}"
+    progressive = Try("progressive", Architecture.PROGRESSIVE, freezes)
+    packs = f"shares out the weights of one network{share}"
+    packnet = Try("packnet", CHOICES[scenario][0], packs)
     if k is not None and k > PACKED:
         yield progressive
     elif k is not None and k > FEW_TASKS:
         yield from (packnet, progressive)
     else:
         yield from (progressive, packnet)
+
+
+def _at_home(name: str, reason: str, situation: Situation, scenario: Scenario) -> Try:
+    return Try(name, home(catalogue(scenario)[name], situation, scenario), reason)

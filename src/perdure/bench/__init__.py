@@ -1,13 +1,13 @@
 """Comparing methods: one run in a few lines, or a grid of method, scenario and seed."""
 
 from perdure.bench.experiment import Experiment
-from perdure.bench.grid import finished, grid, pending, run_grid
+from perdure.bench.grids import finished, grid, pending, run_grid
 from perdure.bench.report import write_report
 from perdure.bench.result import NoResult, Record, Result
 from perdure.bench.results import Results
-from perdure.bench.run import evaluate, run
+from perdure.bench.running import evaluate, run
 from perdure.bench.table import lines, tables, to_json
-from perdure.bench.tune import tune, tuned
+from perdure.bench.tuning import tune, tuned
 
 __all__ = [
     "Experiment",

@@ -8,9 +8,9 @@ from statistics import fmean
 
 from perdure.bench.build import build
 from perdure.bench.experiment import Experiment
-from perdure.bench.grid import grid
+from perdure.bench.grids import grid
 from perdure.bench.result import Result
-from perdure.bench.run import Stage, collected, one_thread, stages
+from perdure.bench.running import Stage, collected, one_thread, stages
 from perdure.folding import Schedule
 from perdure.measure import Cost, savings
 from perdure.streams import Stream

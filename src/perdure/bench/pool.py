@@ -17,7 +17,7 @@ from time import monotonic
 
 from perdure.bench.experiment import Experiment
 from perdure.bench.result import NoResult, Record
-from perdure.bench.run import Progress, run
+from perdure.bench.running import Progress, run
 from perdure.errors import Impossible, PerdureError, check_range
 
 EVERY = 0.1  # seconds from one report of progress to the next

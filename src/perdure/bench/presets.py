@@ -56,7 +56,7 @@ def _penalty(
     powers: range,
     origin: str = TUNED,
 ) -> Preset:
-    """A penalty with the strength for task ids that are known, and the one for where they are not."""
+    """A penalty, with one strength for where task ids are known and one for elsewhere."""
     return Preset(
         make,
         "penalty",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from perdure.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from perdure.bench.experiment import Experiment
 
 Names = Annotated[
     str, typer.Option(help="Names that `perdure methods` lists, with commas; 'all' for all.")
@@ -90,22 +95,23 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
     """
     from rich.console import Console
 
-    console = Console(stderr=json)
+    console = Console(stderr=json, highlight=False)
     experiments = _experiments(ctx.params)
     try:
         if tune:
             experiments = _tuned(experiments, out, workers, console)
         failed = _run(experiments, out, workers, console)
     except KeyboardInterrupt:
-        console.print(f"\nStopped. Finished runs are in {out}; the same command goes on there.")
+        said = f"\nStopped. Finished runs are in {out}; the same command goes on there."
+        console.print(said, soft_wrap=True)
         raise typer.Exit(130) from None
     _show(experiments, out, console, as_json=json, report=report)
     raise typer.Exit(2 if failed else 0)
 
 
-def _experiments(given: dict[str, Any]) -> list[Any]:
+def _experiments(given: dict[str, Any]) -> list[Experiment]:
     from perdure.bench.experiment import Experiment
-    from perdure.bench.grid import grid
+    from perdure.bench.grids import grid
     from perdure.bench.presets import PRESETS
     from perdure.bench.settings import read_settings
     from perdure.folding import Schedule
@@ -129,20 +135,23 @@ def _experiments(given: dict[str, Any]) -> list[Any]:
     return grid(base, names, _words(given["scenario"]), range(given["seeds"]), settings)
 
 
-def _run(experiments: list[Any], out: Path, workers: int, console: Any) -> int:
-    from perdure.bench.grid import pending, run_grid
+def _run(experiments: list[Experiment], out: Path, workers: int, console: Console) -> int:
+    from perdure.bench.grids import pending, run_grid
     from perdure.bench.progress import follow
 
     left = pending(experiments, out)
     if len(left) < len(experiments):
         done = len(experiments) - len(left)
-        console.print(f"{done} of {len(experiments)} runs are in {out} already.")
+        said = f"{done} of {len(experiments)} runs are in {out} already."
+        console.print(said, soft_wrap=True)
     return follow(run_grid(experiments, out, workers or None), len(left), console)
 
 
-def _tuned(experiments: list[Any], out: Path, workers: int, console: Any) -> list[Any]:
+def _tuned(
+    experiments: list[Experiment], out: Path, workers: int, console: Console
+) -> list[Experiment]:
     from perdure.bench.progress import follow
-    from perdure.bench.tune import tune, tuned
+    from perdure.bench.tuning import tune, tuned
 
     firsts = list({(e.method, e.scenario): e for e in reversed(experiments)}.values())[::-1]
     choices = tune(firsts, out, workers or None, lambda events, n: follow(events, n, console))
@@ -152,15 +161,17 @@ def _tuned(experiments: list[Any], out: Path, workers: int, console: Any) -> lis
         console.print(
             f"{choice.method} ({choice.scenario}): {said or 'no settings'}, lr={choice.lr:g}: "
             f"{reached} on held-out rows, best of {choice.trials}",
-            highlight=False,
+            soft_wrap=True,
         )
     return tuned(experiments, choices)
 
 
-def _show(experiments: list[Any], out: Path, console: Any, *, as_json: bool, report: bool) -> None:
+def _show(
+    experiments: list[Experiment], out: Path, console: Console, *, as_json: bool, report: bool
+) -> None:
     import json
 
-    from perdure.bench.grid import finished
+    from perdure.bench.grids import finished
     from perdure.bench.report import write_report
     from perdure.bench.result import Result
     from perdure.bench.table import lines, refusals, tables, to_json
@@ -170,11 +181,11 @@ def _show(experiments: list[Any], out: Path, console: Any, *, as_json: bool, rep
     for table in tables(found):
         console.print(table)
     for reason in refusals(found):
-        console.print(f"- {reason}", markup=False, highlight=False)
+        console.print(f"- {reason}", markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps(to_json(records), indent=2))
     if report and any(isinstance(record, Result) for record in records):
-        console.print(f"Report: {write_report(records, out / 'report.html')}", highlight=False)
+        console.print(f"Report: {write_report(records, out / 'report.html')}", soft_wrap=True)
 
 
 def _words(text: str) -> list[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from perdure.batch import Batch
+from perdure.distillation import drift
 from perdure.errors import check_range
 from perdure.memory import Reservoir
 from perdure.method import Method, Needs
@@ -16,7 +17,7 @@ class DER(Method):
 
     Source: Buzzega et al. 2020, eq. 6, https://arxiv.org/abs/2004.07211.
     Differs: the square is averaged over the outputs too, as in the authors' code; outputs that a
-        head grew since a row was stored are left out; rows are drawn with replacement.
+        head grew since a row was stored are held at its lowest; rows are drawn with replacement.
     Needs: nothing: neither task ids nor boundaries nor labels of past rows.
     Keeps: `capacity` raw rows with their outputs, in float32.
 
@@ -57,10 +58,7 @@ class DER(Method):
         if part is None:
             return None
         drawn, outputs = part
-        stored = drawn.extras["outputs"]  # (n, classes then), NaN where there were fewer
-        known = stored.isfinite()
-        moved = (outputs[..., : stored.shape[-1]] - stored.nan_to_num()) * known
-        return self.alpha * moved.square().sum() / known.sum().clamp(min=1)
+        return self.alpha * drift(outputs, drawn.extras["outputs"])
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time, with what the model answered."""

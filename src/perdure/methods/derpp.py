@@ -3,6 +3,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from perdure.batch import Batch
+from perdure.distillation import drift
 from perdure.errors import check_range
 from perdure.memory import Reservoir
 from perdure.method import Method, Needs
@@ -17,7 +18,7 @@ class DERpp(Method):
 
     Source: Buzzega et al. 2020, eq. 7, https://arxiv.org/abs/2004.07211.
     Differs: the square is averaged over the outputs too, as in the authors' code; outputs that a
-        head grew since a row was stored are left out; rows are drawn with replacement, so that one
+        head grew since a row was stored are held at its lowest; rows are drawn with replacement, so that one
         draw of 2m rows is the paper's two draws.
     Needs: neither task ids nor boundaries.
     Keeps: `capacity` raw rows with their outputs, in float32.
@@ -73,11 +74,9 @@ class DERpp(Method):
             return None
         drawn, outputs = part
         half = len(drawn) // 2
-        stored = drawn.extras["outputs"][:half]  # (m, classes then), NaN where there were fewer
-        known = stored.isfinite()
-        moved = (outputs[:half, ..., : stored.shape[-1]] - stored.nan_to_num()) * known
+        moved = drift(outputs[:half], drawn.extras["outputs"][:half])
         again = step.learner.loss(outputs[half:], drawn.y[half:])
-        return self.alpha * moved.square().sum() / known.sum().clamp(min=1) + self.beta * again
+        return self.alpha * moved + self.beta * again
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time, with what the model answered."""

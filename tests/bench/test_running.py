@@ -10,7 +10,7 @@ from torch import nn
 
 from perdure.bench import Experiment, Result, evaluate, run
 from perdure.bench.build import build, stream_of
-from perdure.bench.run import WATCHED, stages
+from perdure.bench.running import WATCHED, stages
 from perdure.errors import DataUnavailable, Impossible, InvalidValue
 from perdure.folding import Schedule, fold
 from perdure.learner import Learner
@@ -31,10 +31,11 @@ def test_the_same_experiment_gives_the_same_result(small: Experiment, naive: Res
 def test_the_matrix_is_what_a_plain_fold_measures(naive: Result) -> None:
     """Written out: fold, and after each task ask about every task, with its id."""
     stream, learner = build(naive.experiment)
-    columns = []
-    for position in fold(learner, stream, naive.experiment.schedule, seed=0):
-        if position.closed:
-            columns.append([accuracy(learner, task.test) for task in stream])
+    columns = [
+        [accuracy(learner, task.test) for task in stream]
+        for position in fold(learner, stream, naive.experiment.schedule, seed=0)
+        if position.closed
+    ]
     assert columns == [list(column) for column in zip(*naive.matrix.values, strict=True)]
 
 
@@ -160,7 +161,7 @@ def test_a_shifting_stream_brings_classes_and_then_all_of_them_in_other_conditio
 
 def test_an_impossible_combination_is_refused_before_the_first_batch(small: Experiment) -> None:
     """A progressive network has no answer where nobody says which task it is."""
-    with pytest.raises(Impossible, match="ProgressiveNet .* scenario 'class'"):
+    with pytest.raises(Impossible, match=r"ProgressiveNet .* scenario 'class'"):
         build(replace(small, method="progressive", scenario="class"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from perdure.bench import presets
 from perdure.bench.experiment import Experiment
-from perdure.bench.grid import pending, run_grid
+from perdure.bench.grids import pending, run_grid
 from perdure.bench.pool import Event
 from perdure.bench.result import Record, Result
 from perdure.bench.results import Results

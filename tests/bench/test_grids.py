@@ -1,0 +1,129 @@
+"""A grid goes on where it was, whatever stopped it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from perdure.bench import Experiment, NoResult, Result, Results, finished, grid, pending
+from perdure.errors import InvalidValue
+
+COMMAND = (
+    *(sys.executable, "-c", "from perdure.cli import main; main()", "bench"),
+    *("--methods", "naive,frozen", "--seeds", "2", "--hidden", "16,16", "--steps", "150"),
+    *("--batch-size", "8", "--workers", "1", "--no-report", "--out"),
+)
+
+
+def test_a_grid_is_the_product_of_methods_scenarios_and_seeds(small: Experiment) -> None:
+    """Each once, with the data and the budget of the base, and settings where they belong."""
+    settings = {"replay": {"rows": 4}}
+    made = grid(small, ["ewc", "replay", "er"], ["task", "class"], range(3), settings)
+    assert 2 * 2 * 3 == len({experiment.key for experiment in made}) == len(made)
+    assert {small.schedule} == {experiment.schedule for experiment in made}
+    assert {4} == {e.resolved["rows"] for e in made if e.method == "er"}
+    assert [{}] * 6 == [e.settings for e in made if e.method == "ewc"]
+
+
+def test_an_unknown_method_is_refused(small: Experiment) -> None:
+    """Before any process starts."""
+    with pytest.raises(InvalidValue, match="did you mean 'si'"):
+        grid(small, ["s1"], ["task"], [0])
+
+
+def test_finished_and_refused_runs_are_not_repeated_and_failed_ones_are(
+    tmp_path: Path, naive: Result, few: list[Result]
+) -> None:
+    """Nothing changes by trying again what is impossible; a failure may have been the machine's."""
+    refused = replace(naive.experiment, method="lwf")
+    failed = replace(naive.experiment, method="si")
+    new = replace(naive.experiment, seed=7)
+    results = Results(tmp_path)
+    for record in (
+        naive,
+        NoResult(refused, "refused", "it cannot be"),
+        NoResult(failed, "failed", "it rained"),
+        few[3],
+    ):
+        results.append(record)
+    wanted = [naive.experiment, refused, failed, new, naive.experiment]
+    assert [failed, new] == pending(wanted, tmp_path)
+    assert [naive.experiment.key, refused.key, failed.key] == [
+        record.experiment.key for record in finished(wanted, tmp_path)
+    ]
+
+
+def test_a_grid_that_was_killed_goes_on_and_does_every_run_once(tmp_path: Path) -> None:
+    """The real process, SIGKILL after its first result; its worker does not outlive it."""
+    process = subprocess.Popen([*COMMAND, tmp_path], stderr=subprocess.DEVNULL)
+    wait_for(lambda: rows(tmp_path))
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    before = rows(tmp_path)
+    assert 1 <= len(before) < 4
+    assert workers
+    wait_for(lambda: not any(alive(pid) for pid in workers))
+    again = subprocess.run([*COMMAND, tmp_path], capture_output=True, text=True, check=False)
+    assert 0 == again.returncode, again.stderr
+    assert f"{len(before)} of 4 runs are in" in again.stdout
+    after = rows(tmp_path)
+    assert before == after[: len(before)]
+    done = Counter((row["method"], row["seed"]) for row in after)
+    assert dict.fromkeys(product(("naive", "frozen"), ("0", "1")), 1) == done
+    assert {"done"} == {row["status"] for row in after}
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """One sentence, no traceback, exit code 130, and what was finished is kept."""
+    process = subprocess.Popen(
+        [*COMMAND, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: rows(tmp_path))
+    workers = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=30)
+    assert 130 == process.returncode
+    assert "the same command goes on there" in said
+    assert "" == errors
+    assert not any(alive(pid) for pid in workers)
+    assert 1 <= len(rows(tmp_path)) < 4
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    path = folder / "results.csv"
+    return list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.exists() else []
+
+
+def wait_for(ready: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the runs are the small ones that they are."""
+    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")

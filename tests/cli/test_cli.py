@@ -1,0 +1,174 @@
+"""The command line: quick to answer, clear about mistakes, readable for machines."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from perdure import __version__, cli
+from perdure.bench import Experiment, Results
+from perdure.bench.presets import PRESETS
+from perdure.cli.bench import bench
+
+SMALL = ("--hidden", "8,8", "--steps", "2", "--seeds", "1", "--workers", "1", "--tasks", "2")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["bench", "--help"], ["demo", "--help"], ["--version"]]
+)
+def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
+    """Nor for numpy: the answer comes from the signatures alone."""
+    code = (
+        "import sys\n"
+        "from perdure.cli import main\n"
+        f"sys.argv = ['perdure', *{arguments}]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'matplotlib', 'jinja2', 'sklearn'} & {*sys.modules}\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+
+
+def test_the_version_is_said() -> None:
+    """And nothing else."""
+    assert f"perdure {__version__}\n" == invoke("--version").stdout
+
+
+def test_every_verb_teaches_by_example() -> None:
+    """`perdure VERB --help` shows commands that one can copy."""
+    for verb in ("demo", "bench", "report", "methods"):
+        assert f"perdure {verb}" in invoke(verb, "--help").stdout.split("For example:")[1]
+
+
+def test_the_defaults_of_bench_are_those_of_an_experiment() -> None:
+    """One and the same run, whether it is asked for here or there."""
+    defaults = {name: p.default for name, p in inspect.signature(bench).parameters.items()}
+    plain = Experiment()
+    for name in ("data", "kind", "tasks", "network", "head", "optimizer", "lr", "device"):
+        assert getattr(plain, name) == defaults[name]
+    assert ",".join(map(str, plain.hidden)) == defaults["hidden"]
+    assert (plain.schedule.batch_size, plain.schedule.epochs) == (
+        defaults["batch_size"],
+        defaults["epochs"],
+    )
+
+
+def test_json_can_be_read_and_what_is_refused_is_listed(tmp_path: Path) -> None:
+    """Standard output is JSON alone; a refusal is no failure."""
+    done = invoke(
+        *("bench", "--methods", "naive,progressive", "--scenario", "task,class", *SMALL),
+        *("--json", "--out", str(tmp_path)),
+    )
+    assert 0 == done.exit_code, done.stderr
+    held = json.loads(done.stdout)
+    assert ["done", "done", "done", "refused"] == [run["status"] for run in held["runs"]]
+    assert "gives no task id at inference" in held["summaries"][3]["reason"]
+    assert "progressive (split digits, class): refused: a ProgressiveNet" in done.stderr
+    assert "split digits, scenario task" in done.stderr
+    assert (tmp_path / "report.html").exists()
+    again = invoke(
+        *("bench", "--methods", "naive,progressive", "--scenario", "task,class", *SMALL),
+        *("--json", "--no-report", "--out", str(tmp_path)),
+    )
+    assert held == json.loads(again.stdout)
+    assert "4 of 4 runs are in" in again.stderr
+
+
+def test_a_run_that_fails_is_recorded_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    """The others go on."""
+    done = invoke(
+        *("bench", "--methods", "naive,frozen", "--optimizer", "sgd", "--lr", "1e19", *SMALL),
+        *("--out", str(tmp_path)),
+    )
+    assert 2 == done.exit_code
+    statuses = {record.experiment.method: record for record in Results(tmp_path).read().values()}
+    assert {"naive", "frozen"} == set(statuses)
+    assert "loss term" in statuses["naive"].reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bench", "--methods", "ewcc"], "did you mean 'ewc'"),
+        (["bench", "--scenario", "klass"], "scenario is 'klass'"),
+        (["bench", "--kind", "cut"], "kind is 'cut'"),
+        (["bench", "--order", "1,two"], "--order takes whole numbers"),
+        (["bench", "--set", "strength=3"], "write one as ewc.strength=100"),
+        (["methods", "ewcc"], "did you mean 'ewc'"),
+        (["report", "/nowhere"], "there is no /nowhere/results.csv"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On standard error, without a traceback."""
+    monkeypatch.setattr(sys, "argv", ["perdure", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, errors = capsys.readouterr()
+    assert 2 == end.value.code
+    assert "" == out
+    assert errors.startswith("perdure: ")
+    assert said in errors
+    assert 1 == errors.count("\n")
+
+
+def test_methods_lists_every_method_with_what_it_does_and_needs() -> None:
+    """The first line of each card."""
+    listed = invoke("methods").stdout
+    for name in PRESETS:
+        assert f"\n{name} " in listed
+    assert "replay" in listed
+    assert "boundaries" in listed
+
+
+def test_methods_prints_a_card() -> None:
+    """The method's docstring, and what a bench gives it."""
+    card = invoke("methods", "ewc").stdout
+    assert card.startswith("ewc\n")
+    assert "Source: Kirkpatrick et al. 2017" in card
+    assert "In `perdure bench`, scenario task: strength=" in card
+    assert "held out" in " ".join(card.split())
+
+
+def test_report_is_drawn_again_from_the_results(tmp_path: Path, small_bench: Path) -> None:
+    """Elsewhere, under another title."""
+    target = tmp_path / "again.html"
+    done = invoke("report", str(small_bench), "--to", str(target), "--title", "Once more")
+    assert 0 == done.exit_code
+    assert f"{target}\n" == done.stdout
+    assert "<title>Once more</title>" in target.read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_demo_runs_and_concludes(tmp_path: Path) -> None:
+    """All of it, as `make demo` does."""
+    done = invoke("demo", "--out", str(tmp_path))
+    assert 0 == done.exit_code
+    assert "At the end perdure answers" in " ".join(done.stdout.split())
+    assert "perdure demo" in (tmp_path / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def small_bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the results of a bench."""
+    folder = tmp_path_factory.mktemp("bench")
+    done = invoke("bench", "--methods", "naive", *SMALL, "--no-report", "--out", str(folder))
+    assert 0 == done.exit_code
+    return folder
+
+
+def invoke(*arguments: str):
+    """Run a command in this process, as wide as no terminal is."""
+    return CliRunner(env={"COLUMNS": "300", "TERM": "dumb"}).invoke(cli.app, list(arguments))
