@@ -7,6 +7,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -26,7 +28,7 @@ MARKDOWN = sorted(
     for path in ROOT.rglob("*.md")
     if not SKIPPED & set(path.relative_to(ROOT).parts)
 )
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "decisions/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "ARCHITECTURE.md", "decisions/README.md")
 DECISIONS = sorted((ROOT / "decisions").glob("0*.md"))
 
 
@@ -194,3 +196,19 @@ def anchors(page: Path) -> set[str]:
     """The anchors that a page's headings get, as code hosts make them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_every_block_of_the_guide_runs(root: Path) -> None:
+    """In order and in one namespace, as a reader would type them."""
+    text = (root / "docs" / "guide.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
+    exec("\n".join(blocks), {"__name__": "guide"})  # noqa: S102  the guide's own code
+
+
+def test_the_example_of_the_readme_runs(root: Path) -> None:
+    """A network forgets, then remembers."""
+    script = root / "examples" / "forget_and_remember.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    naive, replay = re.findall(r"^accuracy +([\d.]+)$", done.stdout, flags=re.MULTILINE)
+    assert float(naive) < 0.3 < 0.7 < float(replay)

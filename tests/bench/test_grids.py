@@ -7,22 +7,26 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from perdure.bench import Experiment, NoResult, Result, Results, finished, grid, pending
+from perdure.cli import app
 from perdure.errors import InvalidValue
 
-COMMAND = (
-    *(sys.executable, "-c", "from perdure.cli import main; main()", "bench"),
-    *("--methods", "naive,frozen", "--seeds", "2", "--hidden", "16,16", "--steps", "150"),
-    *("--batch-size", "8", "--workers", "1", "--no-report", "--out"),
+OPTIONS = (
+    *("bench", "--methods", "naive,frozen", "--seeds", "2", "--hidden", "16,16"),
+    *("--steps", "150", "--batch-size", "8", "--workers", "1", "--no-report", "--out"),
 )
+PERDURE = (sys.executable, "-c", "from perdure.cli import main; main()")
 
 
 def test_a_grid_is_the_product_of_methods_scenarios_and_seeds(small: Experiment) -> None:
@@ -65,7 +69,7 @@ def test_finished_and_refused_runs_are_not_repeated_and_failed_ones_are(
 
 def test_a_grid_that_was_killed_goes_on_and_does_every_run_once(tmp_path: Path) -> None:
     """The real process, SIGKILL after its first result; its worker does not outlive it."""
-    process = subprocess.Popen([*COMMAND, tmp_path], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*PERDURE, *OPTIONS, tmp_path], stderr=subprocess.DEVNULL)
     wait_for(lambda: rows(tmp_path))
     workers = children(process.pid)
     process.kill()
@@ -74,9 +78,9 @@ def test_a_grid_that_was_killed_goes_on_and_does_every_run_once(tmp_path: Path) 
     assert 1 <= len(before) < 4
     assert workers
     wait_for(lambda: not any(alive(pid) for pid in workers))
-    again = subprocess.run([*COMMAND, tmp_path], capture_output=True, text=True, check=False)
-    assert 0 == again.returncode, again.stderr
-    assert f"{len(before)} of 4 runs are in" in again.stdout
+    again = CliRunner().invoke(app, [*OPTIONS, str(tmp_path)])
+    assert 0 == again.exit_code, again.stderr
+    assert f"{len(before)} of 4 runs are in {tmp_path} already" in again.stdout
     after = rows(tmp_path)
     assert before == after[: len(before)]
     done = Counter((row["method"], row["seed"]) for row in after)
@@ -85,18 +89,18 @@ def test_a_grid_that_was_killed_goes_on_and_does_every_run_once(tmp_path: Path) 
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
-    """One sentence, no traceback, exit code 130, and what was finished is kept."""
-    process = subprocess.Popen(
-        [*COMMAND, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: rows(tmp_path))
-    workers = children(process.pid)
-    process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=30)
-    assert 130 == process.returncode
-    assert "the same command goes on there" in said
-    assert "" == errors
-    assert not any(alive(pid) for pid in workers)
+    """One sentence, no traceback, exit code 130; what was finished is kept, no process is left."""
+
+    def interrupt() -> None:
+        wait_for(lambda: rows(tmp_path))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    stopped = CliRunner().invoke(app, [*OPTIONS, str(tmp_path)])
+    assert 130 == stopped.exit_code
+    assert "the same command goes on there" in stopped.stdout
+    assert "Traceback" not in stopped.output
+    assert [] == active_children()
     assert 1 <= len(rows(tmp_path)) < 4
 
 
@@ -121,9 +125,3 @@ def alive(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         return False
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the runs are the small ones that they are."""
-    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")

@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from perdure import __version__, cli
-from perdure.bench import Experiment, Results
+from perdure.bench import Experiment, Results, run
 from perdure.bench.presets import PRESETS
 from perdure.cli.bench import bench
+from perdure.folding import Schedule
 
 SMALL = ("--hidden", "8,8", "--steps", "2", "--seeds", "1", "--workers", "1", "--tasks", "2")
 
@@ -85,13 +86,15 @@ def test_json_can_be_read_and_what_is_refused_is_listed(tmp_path: Path) -> None:
 def test_a_run_that_fails_is_recorded_and_the_exit_code_says_so(tmp_path: Path) -> None:
     """The others go on."""
     done = invoke(
-        *("bench", "--methods", "naive,frozen", "--optimizer", "sgd", "--lr", "1e19", *SMALL),
-        *("--out", str(tmp_path)),
+        *("bench", "--methods", "ewc,naive", "--set", "ewc.strength=1e40", *SMALL),
+        *("--out", str(tmp_path), "--no-report"),
     )
     assert 2 == done.exit_code
-    statuses = {record.experiment.method: record for record in Results(tmp_path).read().values()}
-    assert {"naive", "frozen"} == set(statuses)
-    assert "loss term" in statuses["naive"].reason
+    ewc, naive = Results(tmp_path).read().values()
+    assert ("failed", "ewc") == (ewc.status, ewc.experiment.method)
+    assert "loss term 'ewc' is nan" in ewc.reason
+    assert naive.cost.updates == 4
+    assert "ewc (split digits, class): failed: loss term 'ewc' is nan" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -160,13 +163,12 @@ def test_the_demo_runs_and_concludes(tmp_path: Path) -> None:
     assert "perdure demo" in (tmp_path / "report.html").read_text("utf-8")
 
 
-@pytest.fixture(scope="module")
-def small_bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def small_bench(tmp_path: Path) -> Path:
     """A folder with the results of a bench."""
-    folder = tmp_path_factory.mktemp("bench")
-    done = invoke("bench", "--methods", "naive", *SMALL, "--no-report", "--out", str(folder))
-    assert 0 == done.exit_code
-    return folder
+    experiment = Experiment(hidden=(8, 8), tasks=2, schedule=Schedule(steps=2))
+    Results(tmp_path / "bench").append(run(experiment))
+    return tmp_path / "bench"
 
 
 def invoke(*arguments: str):

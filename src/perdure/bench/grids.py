@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -62,13 +62,12 @@ def run_grid(
         InvalidValue: another process writes to the folder.
     """
     results = Results(folder)
-    with results.locked():
+    with results.locked(), ExitStack() as stack:
         left = pending(experiments, folder)
-        with closing(spread(left, workers or cores())) as events:
-            for event in events:
-                if not isinstance(event, Progressed):
-                    results.append(event)
-                yield event
+        for event in stack.enter_context(closing(spread(left, workers or cores()))):
+            if not isinstance(event, Progressed):
+                results.append(event)
+            yield event
 
 
 def pending(experiments: Iterable[Experiment], folder: str | Path) -> list[Experiment]:

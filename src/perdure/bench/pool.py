@@ -56,13 +56,14 @@ def spread(experiments: Iterable[Experiment], workers: int) -> Generator[Event, 
         busy = {worker: worker.begin(waiting.popleft()) for worker in crew}
         while busy:
             ready = wait([worker.pipe for worker in busy])
-            for worker in [worker for worker in busy if worker.pipe in ready]:
-                event = worker.event(busy[worker])
-                yield event
-                if not isinstance(event, Progressed):
-                    del busy[worker]
-                    if waiting:
-                        busy[worker] = worker.begin(waiting.popleft())
+            worker = next(worker for worker in busy if worker.pipe in ready)
+            event = worker.event(busy[worker])
+            yield event
+            if isinstance(event, Progressed):
+                continue
+            del busy[worker]
+            if waiting:
+                busy[worker] = worker.begin(waiting.popleft())
     finally:
         for worker in crew:
             worker.end()

@@ -32,22 +32,37 @@ def follow(events: Generator[Event, None, None], total: int, console: Console) -
     """
     failed = 0
     with closing(events), _bars(console) as bars:
-        whole = bars.add_task("all runs", total=total)
-        shown: dict[str, TaskID] = {}
+        shown = _Shown(bars, total)
         for event in events:
-            key = event.experiment.key
             if isinstance(event, Progressed):
-                if key not in shown:
-                    shown[key] = bars.add_task(event.experiment.title, total=event.total)
-                bars.update(shown[key], completed=event.done)
+                shown.move(event)
                 continue
-            if key in shown:
-                bars.remove_task(shown.pop(key))
-            bars.advance(whole)
+            shown.end(event)
             failed += isinstance(event, NoResult) and event.status == "failed"
             if not console.is_terminal:
                 console.print(said(event), soft_wrap=True, markup=False, highlight=False)
     return failed
+
+
+class _Shown:
+    """The bar of all runs, and that of each run in progress."""
+
+    def __init__(self, bars: Progress, total: int) -> None:
+        self.bars = bars
+        self.whole = bars.add_task("all runs", total=total)
+        self.runs: dict[str, TaskID] = {}
+
+    def move(self, event: Progressed) -> None:
+        key = event.experiment.key
+        if key not in self.runs:
+            self.runs[key] = self.bars.add_task(event.experiment.title, total=event.total)
+        self.bars.update(self.runs[key], completed=event.done)
+
+    def end(self, record: Record) -> None:
+        bar = self.runs.pop(record.experiment.key, None)
+        if bar is not None:
+            self.bars.remove_task(bar)
+        self.bars.advance(self.whole)
 
 
 def said(record: Record) -> str:

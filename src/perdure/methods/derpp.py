@@ -18,8 +18,8 @@ class DERpp(Method):
 
     Source: Buzzega et al. 2020, eq. 7, https://arxiv.org/abs/2004.07211.
     Differs: the square is averaged over the outputs too, as in the authors' code; outputs that a
-        head grew since a row was stored are held at its lowest; rows are drawn with replacement, so that one
-        draw of 2m rows is the paper's two draws.
+        head grew since a row was stored are held at its lowest; rows are drawn with replacement, so
+        that one draw of 2m rows is the paper's two draws.
     Needs: neither task ids nor boundaries.
     Keeps: `capacity` raw rows with their outputs, in float32.
 

@@ -89,8 +89,17 @@ def _configuration(found: Sequence[Line]) -> tuple[str, list[tuple[Line, str, st
     for line in done:
         own = {name: value for name, value in held[id(line)].items() if name not in common}
         settings = line.results[0].experiment.resolved
-        rows.append((line, _said({**settings, **own}), presets.find(line.method).origin))
+        rows.append((line, _said({**settings, **own}), _origin(line)))
     return _said({name: first[name] for name in first if name in common}), rows
+
+
+def _origin(line: Line) -> str:
+    """Where the settings come from: the preset, or whoever asked for the run."""
+    experiment = line.results[0].experiment
+    usual = presets.defaults(experiment.method, experiment.scenario)
+    given = [name for name, value in experiment.resolved.items() if usual.get(name) != value]
+    origin = presets.find(experiment.method).origin
+    return f"{', '.join(given)} given for these runs; otherwise {origin}" if given else origin
 
 
 def _shared(line: Line) -> dict[str, Any]:
