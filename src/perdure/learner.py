@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from perdure.engine import Engine
 from perdure.errors import CheckpointMismatch, InvalidValue
 from perdure.growth import Grows
 from perdure.method import Method
-from perdure.model import HasFeatures, takes_task
+from perdure.model import HasFeatures, Substitution, takes_task
 from perdure.optimiser import Factory, NamedOptimiser
 from perdure.step import Step
 
@@ -212,13 +213,14 @@ class Learner:
 
         Outputs that grew since then come from the live model: leave them out.
         """
-        was_training = self.model.training
-        self.model.eval()
-        args = (inputs, task) if self._tells_task else (inputs,)
-        with self.engine.autocast():
-            out: Tensor = torch.func.functional_call(self.model, dict(teacher), args)
-        self.model.train(was_training)
-        return out.float()
+        with self.as_taught(teacher):
+            return self.forward(inputs, task)
+
+    def as_taught(self, teacher: Mapping[str, Tensor]) -> AbstractContextManager[None]:
+        """Within it, the model is what it was when `teacher` was taken, in evaluation mode."""
+        if self._substitution is None:
+            self._substitution = Substitution(self.model)
+        return self._substitution.of(teacher)
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -235,6 +237,7 @@ class Learner:
         self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
         self.compiled: Update | None = None
+        self._substitution: Substitution | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, as tensors and plain values."""

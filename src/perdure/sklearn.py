@@ -5,7 +5,8 @@ Needs `pip install 'perdure[sklearn]'`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from typing import Any, Literal, Self
@@ -26,7 +27,7 @@ require("sklearn", "sklearn")
 
 from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402  after the check above
 from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
-from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data  # noqa: E402
 
 
 class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -122,7 +123,8 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable label (n,) of each row of X (n, d)."""
-        return np.asarray(self.classes_[self._scores(X).argmax(axis=1)])
+        best = self._scores(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def __sklearn_tags__(self) -> Any:
         """Dense rows in, classes out, results repeatable with a seed."""
@@ -141,14 +143,24 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = self._rows(inputs, labels)
         size = min(self.batch_size, len(rows))
         seed = self.learner_.seed + self.learner_.updates
-        for batch in rows.batches(size, seed=seed, epochs=self.epochs):
-            self.learner_.observe(batch)
-        if self.boundary == "call":
-            self.learner_.consolidate(rows)
+        with self._own_random_state():
+            for batch in rows.batches(size, seed=seed, epochs=self.epochs):
+                self.learner_.observe(batch)
+            if self.boundary == "call":
+                self.learner_.consolidate(rows)
         return self
+
+    @contextmanager
+    def _own_random_state(self) -> Iterator[None]:
+        """Draw from this estimator's own state of torch's generator, and put the caller's back."""
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._random)
+            yield
+            self._random = torch.get_rng_state()
 
     def _checked(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
         X, y = validate_data(self, X, y, reset=reset, dtype=np.float32)
+        y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return np.ascontiguousarray(X), y
 
@@ -161,8 +173,8 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._order: list[Any] = [] if classes is None else np.unique(classes).tolist()
         self._closed = classes is not None
         self.classes_ = np.unique(self._order) if self._order else np.array([])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        self._random: torch.Tensor = torch.Generator().manual_seed(seed).get_state()
+        with self._own_random_state():
             make = self.network or partial(nets.MLP, hidden=tuple(self.hidden))
             backbone: Any = make(features)
             head = nets.GrowingHead(backbone.out_features, range(len(self._order)))

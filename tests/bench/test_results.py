@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perdure.bench import Experiment, NoResult, Result, Results
-from perdure.bench.results import COLUMNS
+from perdure.bench.results import COLUMNS, record_of, row_of
 from perdure.errors import CheckpointMismatch, InvalidValue
+from perdure.measure import AccuracyMatrix, Cost
 
 
 @pytest.fixture
@@ -119,3 +122,48 @@ def test_one_process_at_a_time_writes(results: Results, naive: Result) -> None:
     with results.locked():
         results.append(replace(naive, curves=()))
     assert 1 == len(results.read())
+
+
+FRACTIONS = st.none() | st.floats(0, 1)
+COSTS = st.builds(
+    Cost,
+    flops=st.integers(0, 2**60),
+    flops_counted=st.integers(0, 2**60),
+    seconds=st.floats(0, 1e9),
+    cpu_seconds=st.floats(0, 1e9),
+    rows=st.integers(0, 2**40),
+    updates=st.integers(0, 2**40),
+    peak_memory_bytes=st.none() | st.integers(0, 2**50),
+    state_bytes=st.integers(0, 2**50),
+    parameters=st.integers(0, 2**40),
+)
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.lists(FRACTIONS, min_size=n, max_size=n), min_size=n, max_size=n),
+            st.lists(FRACTIONS, min_size=n, max_size=n),
+        )
+    ),
+    COSTS,
+    st.lists(st.tuples(st.integers(0, 10**6), FRACTIONS), max_size=4).map(tuple),
+)
+def test_any_result_survives_its_row(
+    matrix: tuple[list, list], cost: Cost, curve: tuple[tuple[int, float | None], ...]
+) -> None:
+    """Whatever was or was not measured, to the last digit."""
+    values, before = matrix
+    result = Result(
+        Experiment(), AccuracyMatrix(values, baseline=before), cost, (curve, ()), {"torch": "2"}
+    )
+    back = record_of(row_of(result))
+    assert result == back
+
+
+@given(st.text(max_size=60))
+def test_any_reason_is_one_line_of_the_file(reason: str) -> None:
+    """And means the same when it is read, but for the white space."""
+    row = row_of(NoResult(Experiment(method="er"), "failed", reason))
+    assert 1 >= len(row["reason"].splitlines())
+    assert " ".join(reason.split()) == record_of(row).reason

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from perdure.bench import NoResult, Result, lines, tables, to_json
-from perdure.bench.table import DASH, cell, percent, refusals, scaled
+from perdure.bench.table import DASH, cell, in_order, percent, refusals, scaled, show
 from perdure.measure import Cost
 
 
@@ -111,3 +111,30 @@ def test_large_numbers_have_a_prefix(value: float, shown: str) -> None:
 def test_a_small_negative_is_no_negative_zero() -> None:
     """-0.0 would ask a question that has no answer."""
     assert ["0.0", "-0.1", "100.0"] == [percent(value) for value in (-0.0001, -0.001, 1)]
+
+
+def test_records_of_a_file_come_in_the_order_of_the_methods(few: list[Result]) -> None:
+    """Whichever run finished first: stream, scenario, method, seed."""
+    other = replace(few[0], experiment=replace(few[0].experiment, scenario="class"))
+    mixed = [few[3], other, few[1], few[2], few[0]]
+    assert [*few, other] == in_order(mixed)
+
+
+def test_a_narrow_console_cuts_no_number(few: list[Result]) -> None:
+    """The lines run over, whole."""
+    text = io.StringIO()
+    show(lines(few), Console(file=text, width=30))
+    said = text.getvalue()
+    assert "…" not in said
+    assert cell(lines(few)[0], "accuracy").replace(" ", "") in said
+
+
+def test_what_was_refused_stands_below_the_tables(few: list[Result]) -> None:
+    """In one line each, brackets and all."""
+    text = io.StringIO()
+    refused = replace(few[0].experiment, method="icarl")
+    records = [*few, NoResult(refused, "refused", "it [bold]cannot[/] be")]
+    show(lines(records), Console(file=text, width=40))
+    assert text.getvalue().endswith(
+        "- icarl (split digits, task): refused: it [bold]cannot[/] be\n"
+    )

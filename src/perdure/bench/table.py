@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
+from perdure.bench.presets import PRESETS
 from perdure.bench.result import NoResult, Record, Result
 from perdure.measure import Summary, summarise
+from perdure.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ MEASURES = {
 DASH = "\N{EN DASH}"
 """What stands where nothing was measured."""
 
+WIDEST = 10_000  # characters: no table is cut
 PRINTED = ("accuracy", "forgetting", "bwt", "fwt", "seconds", "flops", "updates", "state_bytes")
 SPREAD = {"accuracy", "forgetting", "bwt", "fwt", "seconds"}
 """Measures whose standard deviation is shown; the others hardly differ from seed to seed."""
@@ -91,6 +95,20 @@ def lines(records: Iterable[Record]) -> list[Line]:
         groups.setdefault(record.experiment.group, []).append(record)
     labels = _labels([group[0] for group in groups.values()])
     return [_line(label, group) for label, group in zip(labels, groups.values(), strict=True)]
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """By stream, scenario, method and seed, in the order in which `perdure methods` has them."""
+    scenarios, methods = list(Scenario), list(PRESETS)
+    return sorted(
+        records,
+        key=lambda record: (
+            record.experiment.stream,
+            scenarios.index(Scenario(record.experiment.scenario)),
+            methods.index(record.experiment.method),
+            record.experiment.seed,
+        ),
+    )
 
 
 def cell(line: Line, name: str) -> str:
@@ -119,14 +137,28 @@ def tables(found: Sequence[Line]) -> list[Table]:
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
         )
-        table.add_column("method", no_wrap=True, style="bold")
+        table.add_column("method", style="bold")
         for name in PRINTED:
-            table.add_column(MEASURES[name].title, justify="right", no_wrap=True)
+            table.add_column(MEASURES[name].title, justify="right")
         for line in found:
             if (line.stream, line.scenario) == (stream, scenario) and line.results:
-                table.add_row(line.label, *(cell(line, name) for name in PRINTED))
+                cells = [cell(line, name).replace(" ± ", "±") for name in PRINTED]
+                table.add_row(line.label, *cells)
         made.append(table)
     return made
+
+
+def show(found: Sequence[Line], console: Console) -> None:
+    """Print the tables and, below them, what was refused or failed.
+
+    A console that is narrower than a table does not cut its numbers: its lines run over.
+    """
+    for table in tables(found):
+        wanted = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+        wide = Console(file=console.file, width=max(console.width, wanted), highlight=False)
+        wide.print(table)
+    for reason in refusals(found):
+        console.print(f"- {reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def refusals(found: Iterable[Line]) -> list[str]:

@@ -174,14 +174,10 @@ def _show(
     from perdure.bench.grids import finished
     from perdure.bench.report import write_report
     from perdure.bench.result import Result
-    from perdure.bench.table import lines, refusals, tables, to_json
+    from perdure.bench.table import lines, show, to_json
 
     records = finished(experiments, out)
-    found = lines(records)
-    for table in tables(found):
-        console.print(table)
-    for reason in refusals(found):
-        console.print(f"- {reason}", markup=False, soft_wrap=True)
+    show(lines(records), console)
     if as_json:
         print(json.dumps(to_json(records), indent=2))
     if report and any(isinstance(record, Result) for record in records):

@@ -24,9 +24,11 @@ def report(folder: Folder, to: Target = None, title: Title = "perdure bench") ->
     """
     from perdure.bench.report import write_report
     from perdure.bench.results import Results
+    from perdure.bench.table import in_order
     from perdure.errors import InvalidValue
 
     results = Results(folder)
     if not results.path.exists():
         raise InvalidValue(f"there is no {results.path}; run `perdure bench --out {folder}` first")
-    print(write_report(results.read().values(), to or folder / "report.html", title))
+    records = in_order(results.read().values())
+    print(write_report(records, to or folder / "report.html", title))

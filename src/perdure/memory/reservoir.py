@@ -6,9 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from perdure.batch import Batch
 from perdure.memory.memory import Memory
+
+Index = NDArray[np.int64]
 
 
 class Reservoir(Memory):
@@ -38,15 +41,25 @@ class Reservoir(Memory):
 
     def add(self, batch: Batch) -> None:
         """Offer rows, each of them for the first time."""
-        count, held = len(batch), len(self)
+        count, filling = len(batch), max(0, self.capacity - self.seen)
+        holes = len(self) < min(self.seen, self.capacity)
         number = np.arange(self.seen + 1, self.seen + count + 1)
         draws = torch.rand(count, generator=self.rng, dtype=torch.float64).numpy()
         slots = (draws * number).astype(np.int64)
-        slots[: max(0, self.capacity - self.seen)] = number[: max(0, self.capacity - self.seen)] - 1
+        slots[:filling] = number[:filling] - 1
         self.seen += count
-        entering = (slots < self.capacity).nonzero()[0][::-1]
+        entering = (slots < self.capacity).nonzero()[0]
+        if not len(entering):
+            return
+        slots = slots[entering]
+        if holes:
+            slots, entering = self._closed(slots, entering)
         # Of several rows that draw one slot the last stays, as if they had come one by one.
-        drawn, last = np.unique(slots[entering], return_index=True)
-        full = int((drawn < held).sum())
-        drawn[full:] = np.arange(held, held + len(drawn) - full)
-        self.storage.write(torch.from_numpy(drawn), batch, torch.from_numpy(entering[last]))
+        self.storage.write(torch.from_numpy(slots), batch, torch.from_numpy(entering))
+
+    def _closed(self, slots: Index, rows: Index) -> tuple[Index, Index]:
+        """The last row for each slot, those for empty slots in the first ones of these."""
+        drawn, last = np.unique(slots[::-1], return_index=True)
+        full = int((drawn < len(self)).sum())
+        drawn[full:] = np.arange(len(self), len(self) + len(drawn) - full)
+        return drawn, rows[::-1][last]

@@ -32,6 +32,8 @@ class RamStorage:
         self.capacity = capacity
         self.columns: dict[str, Tensor] = {}
         self.filled = 0
+        self._room = 0  # rows that each column has memory for
+        self._items: dict[str, NDArray[np.void]] = {}  # the same memory, a row an item
 
     def __len__(self) -> int:
         return self.filled
@@ -39,19 +41,20 @@ class RamStorage:
     def write(self, slots: Tensor, batch: Batch, rows: Tensor) -> None:
         """Put row `rows[i]` of the batch into `slots[i]`: slots filled already, or the next ones.
 
+        Of several rows for one slot the last one stays.
+
         Raises:
             InvalidValue: the batch has other columns, row shapes or dtypes than the rows held.
         """
         if not len(slots):
             return
+        at, chosen = slots.numpy(), rows.numpy()
         columns = _columns(batch)
-        self._check(columns)
-        filled = max(self.filled, int(slots.max()) + 1)
+        filled = max(self.filled, int(at.max()) + 1)
+        if filled > self._room or not self._alike(columns):
+            columns = self._made_room(columns, filled)
         for name, column in columns.items():
-            held, given = _equally_wide(self.columns.get(name, column[:0]), column)
-            self.columns[name] = self._reserved(held, filled)
-            # As bytes in numpy, which copies row by row; torch goes one element at a time.
-            _row_bytes(self.columns[name])[slots.numpy()] = _row_bytes(given)[rows.numpy()]
+            self._items[name][at] = _items(column)[chosen]
         self.filled = filled
 
     def read(self, slots: Tensor) -> Batch:
@@ -62,7 +65,7 @@ class RamStorage:
 
     def keep(self, slots: Tensor) -> None:
         """Keep these slots alone, renumbered in this order; the bytes of the others are let go."""
-        self.columns = {name: c.index_select(0, slots) for name, c in self.columns.items()}
+        self._hold({name: c.index_select(0, slots) for name, c in self.columns.items()})
         self.filled = len(slots)
 
     def bytes(self) -> int:
@@ -85,8 +88,30 @@ class RamStorage:
                 f"the checkpoint's memory holds {filled} rows and this one has a capacity of "
                 f"{self.capacity}; give it at least capacity={filled}"
             )
-        self.columns = {name: column.detach().cpu().clone() for name, column in state.items()}
+        self._hold({name: column.detach().cpu().clone() for name, column in state.items()})
         self.filled = filled
+
+    def _hold(self, columns: dict[str, Tensor]) -> None:
+        self.columns = columns
+        self._room = min(map(len, columns.values()), default=0)
+        self._items = {name: _items(column) for name, column in columns.items() if self._room}
+
+    def _alike(self, columns: Mapping[str, Tensor]) -> bool:
+        """Whether these columns have the names, dtypes and row shapes of those held."""
+        return self.columns.keys() == columns.keys() and all(
+            held.dtype == rows.dtype and held.shape[1:] == rows.shape[1:]
+            for held, rows in zip(self.columns.values(), columns.values(), strict=True)
+        )
+
+    def _made_room(self, columns: Mapping[str, Tensor], filled: int) -> dict[str, Tensor]:
+        """Hold memory for so many rows as wide as these and those held; these, as wide."""
+        self._check(columns)
+        pairs = {
+            name: _equally_wide(self.columns.get(name, column[:0]), column)
+            for name, column in columns.items()
+        }
+        self._hold({name: self._reserved(held, filled) for name, (held, _) in pairs.items()})
+        return {name: given for name, (_, given) in pairs.items()}
 
     def _reserved(self, column: Tensor, rows: int) -> Tensor:
         """The same column with room for so many rows."""
@@ -141,5 +166,10 @@ def _equally_wide(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return F.pad(a, (0, max(0, -lacking)), value=nan), F.pad(b, (0, max(0, lacking)), value=nan)
 
 
-def _row_bytes(column: Tensor) -> NDArray[np.uint8]:  # (n, bytes of a row)
-    return column.contiguous().reshape(len(column), -1).view(torch.uint8).numpy()
+def _items(column: Tensor) -> NDArray[np.void]:  # (n,)
+    """The same memory in numpy with a row an item, which numpy copies whole.
+
+    torch copies the rows of an index one element at a time.
+    """
+    flat = column.contiguous().view(torch.uint8).numpy()
+    return np.ndarray(len(column), f"V{flat.nbytes // len(column)}", flat)

@@ -1,0 +1,131 @@
+"""Plots are SVG that lives inside a page: its colours, no size of its own, nothing from outside."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from perdure.bench import Result, lines
+from perdure.bench.report.figure import FAINT, INK, colours, figure
+from perdure.bench.report.heatmap import heatmap
+from perdure.bench.report.tradeoff import tradeoff
+from perdure.bench.report.trajectory import accuracy_so_far, forgetting_so_far, newest
+from perdure.measure import AccuracyMatrix
+
+
+def test_ink_and_grid_are_the_pages_own() -> None:
+    """What matplotlib drew in its stand-in colours is drawn in the page's."""
+    svg = figure("inks", (2, 2), lambda axes: axes.text(0.1, 0.5, "word", color=INK))
+    assert "currentColor" in svg
+    assert "var(--faint)" in svg
+    assert INK not in svg
+    assert FAINT not in svg
+
+
+def test_text_stays_text() -> None:
+    """So that it can be selected, searched, read aloud, and set in the page's own type."""
+    svg = figure("texts", (2, 2), lambda axes: axes.set_title("forty-two"))
+    assert ["forty-two"] == [t.text.strip() for t in tree(svg).iter("text") if "forty" in t.text]
+
+
+def test_a_plot_takes_the_width_of_its_place() -> None:
+    """It has a view box and no size; it says what it shows to those who cannot see it."""
+    root = tree(figure("a < b", (3, 2), lambda axes: None))
+    assert {"viewBox", "role", "aria-label"} == set(root.attrib)
+    assert "a < b" == root.attrib["aria-label"]
+    assert "0 0 216 144" == root.attrib["viewBox"]
+
+
+def test_the_same_plot_is_the_same_text() -> None:
+    """No date, no random ids; another title makes other ids, so that two can share a page."""
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], marker="o")
+
+    assert figure("one", (2, 2), draw) == figure("one", (2, 2), draw)
+    one, two = (ids(figure(name, (2, 2), draw)) for name in ("one", "two"))
+    assert not {name for name in one & two if re.match(r"[mp][0-9a-f]{6,}", name)}
+
+
+def test_a_plot_leaves_matplotlib_as_it_found_it() -> None:
+    """Its settings are those of whoever imported it."""
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    figure("settings", (2, 2), lambda axes: None)
+    assert before == dict(mpl.rcParams)
+
+
+def test_a_heat_map_says_every_accuracy_in_percent(naive: Result) -> None:
+    """Before any training, then after each task: 5 times 6 numbers; the diagonal stands out."""
+    svg = heatmap("map", [naive])
+    said = [text for text in texts(svg) if text.isdigit()]
+    held = np.hstack((np.array(naive.matrix.baseline)[:, None], naive.matrix.array))
+    assert sorted(f"{100 * value:.0f}" for value in held.flatten()) == sorted(said)
+    assert 5 == svg.count("bold")
+
+
+def test_a_cell_that_was_not_measured_has_no_colour(few: list[Result]) -> None:
+    """A dash on the bare page, not the colour of zero."""
+    svg = heatmap("columns", few[2:3])
+    assert 5 + 10 == texts(svg).count("\N{EN DASH}")
+
+
+def test_a_map_of_many_tasks_names_a_few_of_them(naive: Result) -> None:
+    """Thirty names would lie over one another, and thirty numbers a row could not be read."""
+    many = replace(naive, matrix=AccuracyMatrix(np.full((30, 30), 0.5), baseline=[0.1] * 30))
+    shown = texts(heatmap("thirty", [many]))
+    assert ["t0", "t3", "t6"] == [text for text in shown if re.fullmatch(r"t\d+", text)][:3]
+    assert "50" not in shown
+
+
+def test_a_course_has_a_band_where_there_are_seeds(few: list[Result]) -> None:
+    """One standard deviation; a single seed has none."""
+    for draw in (accuracy_so_far, forgetting_so_far, newest):
+        several, one = lines(few), lines([few[0], few[2]])
+        colour = colours([line.label for line in several])
+        assert 2 == draw("several", several, colour).count("FillBetweenPolyCollection")
+        assert 0 == draw("single", one, colour).count("FillBetweenPolyCollection")
+
+
+def test_a_point_stands_for_each_method_that_spent_something(few: list[Result]) -> None:
+    """A logarithmic axis has no place for nothing."""
+    found = lines(few)
+    colour = colours([line.label for line in found])
+    assert {"naive", "progressive"} <= set(texts(tradeoff("all", found, colour, "flops")))
+    free = [replace(r, cost=replace(r.cost, flops=0)) for r in few[:2]]
+    shown = texts(tradeoff("some", lines([*free, *few[2:]]), colour, "flops"))
+    assert "naive" not in shown
+    assert "progressive" in shown
+
+
+@pytest.mark.parametrize(("low", "high", "ticks"), [(2e9, 1e10, "5 G"), (1e3, 1e9, "1 M")])
+def test_costs_have_ticks_that_can_be_read(
+    few: list[Result], low: float, high: float, ticks: str
+) -> None:
+    """1, 2 and 5 where the methods are near each other, powers of ten where they are not."""
+    cheap, dear = (
+        replace(r, cost=replace(r.cost, flops=int(flops)))
+        for r, flops in ((few[0], low), (few[2], high))
+    )
+    found = lines([cheap, dear])
+    shown = texts(tradeoff("ticks", found, colours([line.label for line in found]), "flops"))
+    assert ticks in shown
+    assert not any("×" in text or "^" in text for text in shown)
+
+
+def tree(svg: str) -> ET.Element:
+    return ET.fromstring(svg)  # noqa: S314  our own
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(t.itertext()).strip() for t in tree(svg).iter("text")]
+
+
+def ids(svg: str) -> set[str]:
+    return {element.attrib["id"] for element in tree(svg).iter() if "id" in element.attrib}
