@@ -18,23 +18,24 @@ class Schedule:
 
     Args:
         batch_size: rows a batch.
-        epochs: passes over each task's rows; None where `steps` is given.
-        steps: updates a task, over as many shuffled passes as that takes.
+        epochs: passes over each task's rows; one, unless `steps` is given.
+        steps: updates a task instead, over as many shuffled passes as that takes.
 
     Raises:
-        InvalidValue: not exactly one of `epochs` and `steps`, or a number below 1.
+        InvalidValue: both `epochs` and `steps`, or a number below 1.
     """
 
     batch_size: int = 64
-    epochs: int | None = 1
+    epochs: int | None = None
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.epochs == 1:
-            object.__setattr__(self, "epochs", None)
-        if (self.epochs is None) == (self.steps is None):
-            raise InvalidValue(f"give epochs or steps, not both or neither: {self}")
-        if min(self.batch_size, self.epochs or 1, self.steps or 1) < 1:
+        if self.epochs is None and self.steps is None:
+            object.__setattr__(self, "epochs", 1)
+        if self.epochs is not None and self.steps is not None:
+            raise InvalidValue(f"give epochs or steps, not both: {self}")
+        given = [n for n in (self.batch_size, self.epochs, self.steps) if n is not None]
+        if min(given) < 1:
             raise InvalidValue(f"batch_size, epochs and steps are at least 1: {self}")
 
     def updates(self, rows: int) -> int:

@@ -59,6 +59,8 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ['a', 'b']
     """
 
+    _random: torch.Tensor
+
     def __init__(
         self,
         methods: Sequence[Method] | None = None,
@@ -173,7 +175,7 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._order: list[Any] = [] if classes is None else np.unique(classes).tolist()
         self._closed = classes is not None
         self.classes_ = np.unique(self._order) if self._order else np.array([])
-        self._random: torch.Tensor = torch.Generator().manual_seed(seed).get_state()
+        self._random = torch.Generator().manual_seed(seed).get_state()
         with self._own_random_state():
             make = self.network or partial(nets.MLP, hidden=tuple(self.hidden))
             backbone: Any = make(features)

@@ -67,7 +67,7 @@ def test_a_heat_map_says_every_accuracy_in_percent(naive: Result) -> None:
     said = [text for text in texts(svg) if text.isdigit()]
     held = np.hstack((np.array(naive.matrix.baseline)[:, None], naive.matrix.array))
     assert sorted(f"{100 * value:.0f}" for value in held.flatten()) == sorted(said)
-    assert 5 == svg.count("bold")
+    assert 5 == svg.count("font-weight: 700")
 
 
 def test_a_cell_that_was_not_measured_has_no_colour(few: list[Result]) -> None:
@@ -80,7 +80,7 @@ def test_a_map_of_many_tasks_names_a_few_of_them(naive: Result) -> None:
     """Thirty names would lie over one another, and thirty numbers a row could not be read."""
     many = replace(naive, matrix=AccuracyMatrix(np.full((30, 30), 0.5), baseline=[0.1] * 30))
     shown = texts(heatmap("thirty", [many]))
-    assert ["t0", "t3", "t6"] == [text for text in shown if re.fullmatch(r"t\d+", text)][:3]
+    assert [f"t{i}" for i in range(0, 30, 3)] == [text for text in shown if text[0] == "t"][-10:]
     assert "50" not in shown
 
 
@@ -116,7 +116,7 @@ def test_costs_have_ticks_that_can_be_read(
     found = lines([cheap, dear])
     shown = texts(tradeoff("ticks", found, colours([line.label for line in found]), "flops"))
     assert ticks in shown
-    assert not any("×" in text or "^" in text for text in shown)
+    assert not any("10^" in text or "\N{MULTIPLICATION SIGN}" in text for text in shown)
 
 
 def tree(svg: str) -> ET.Element:

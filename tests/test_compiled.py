@@ -1,0 +1,80 @@
+"""The opt-in compiled update."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from perdure import Batch, Engine, Learner, methods, nets
+from perdure.errors import IllegalCombination
+
+SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
+
+
+def rows(seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(torch.randn(12, 4, generator=generator), torch.arange(12) % 3)
+
+
+def learner(*keep, norm: bool = False, **settings) -> Learner:
+    torch.manual_seed(0)
+    middle = nn.BatchNorm1d(8) if norm else nn.Identity()
+    model = nn.Sequential(nn.Linear(4, 8), middle, nn.ReLU(), nn.Linear(8, 3))
+    return Learner(model, *keep, optimizer=SGD, **settings)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.filterwarnings("ignore")  # the compiler's own, which change with each release
+@pytest.mark.parametrize("norm", [False, True], ids=["plain", "BatchNorm"])
+def test_a_compiled_learner_follows_the_eager_one(norm: bool) -> None:
+    """Ten updates with replay: the same terms, parameters and running statistics."""
+    eager = learner(methods.ER(capacity=20), norm=norm)
+    fast = learner(methods.ER(capacity=20), norm=norm, engine=Engine(compile=True))
+    for seed in range(10):
+        a, b = eager.observe(rows(seed)), fast.observe(rows(seed))
+        torch.testing.assert_close(b.terms["loss"], a.terms["loss"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(b.outputs, a.outputs, rtol=1e-3, atol=1e-4)
+    for name, tensor in eager.model.state_dict().items():
+        torch.testing.assert_close(fast.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("keep", "named"),
+    [
+        ([methods.EWC()], r"EWC\(\) acts inside it \(penalty\)"),
+        ([methods.GEM()], r"GEM\(\) acts inside it \(project\)"),
+        ([methods.ERACE()], r"ERACE\(\) acts inside it \(loss\)"),
+    ],
+    ids=["penalty", "project", "loss"],
+)
+def test_methods_that_act_inside_the_update_are_refused(keep, named: str) -> None:
+    """By name, and with the verb."""
+    with pytest.raises(IllegalCombination, match=named):
+        learner(*keep, engine=Engine(compile=True))
+
+
+@pytest.mark.parametrize(
+    ("engine", "more", "named"),
+    [
+        (Engine(compile=True, clip=1.0), {}, "clip"),
+        (Engine(compile=True, accumulate=2), {}, "accumulate"),
+        (Engine(compile=True, precision="bf16"), {}, "precision"),
+        (Engine(compile=True), {"schedule": lambda update: 1.0}, "schedule"),
+    ],
+    ids=["clip", "accumulate", "precision", "schedule"],
+)
+def test_settings_that_one_graph_cannot_hold_are_refused(engine, more, named: str) -> None:
+    """The message names the setting."""
+    with pytest.raises(IllegalCombination, match=named):
+        learner(engine=engine, **more)
+
+
+def test_a_model_that_takes_task_ids_is_refused() -> None:
+    """Its unused heads would get gradients of zero, which momentum turns into movement."""
+    model = nets.Classifier(nets.MLP(4, (8,)), nets.MultiHead(8, {0: 2}))
+    with pytest.raises(IllegalCombination, match="takes task ids"):
+        Learner(model, optimizer=SGD, engine=Engine(compile=True))
