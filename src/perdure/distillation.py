@@ -26,7 +26,8 @@ def divergence(outputs: Tensor, taught: Tensor, temperature: float = 1.0) -> Ten
     """
     if outputs.shape[1] > taught.shape[1]:
         outputs = outputs[:, : taught.shape[1]]
-    outputs = outputs.masked_fill(taught <= MASKED / 2, MASKED)  # half precision rounds MASKED
+    if taught.min() <= MASKED / 2:  # half precision rounds MASKED
+        outputs = outputs.masked_fill(taught <= MASKED / 2, MASKED)
     p, p_taught = (F.log_softmax(out / temperature, 1) for out in (outputs, taught))
     return F.kl_div(p, p_taught, reduction="batchmean", log_target=True)
 
@@ -61,29 +62,19 @@ def answers_by_task(
         inputs: as `learner.prepare` gave them.
         tasks: ids that both know.
     """
-    heads = _Heads(learner.model, tasks)
-    held = {f"model.{name}": tensor for name, tensor in teacher.items()}
     with learner.engine.autocast():
-        outputs: Tensor = heads(inputs)
-        with torch.no_grad():
-            taught: Tensor = torch.func.functional_call(heads.eval(), held, inputs)
-    heads.train()
+        outputs = _answers(learner.model, inputs, tasks)
+        with torch.no_grad(), learner.as_taught(teacher):
+            taught = _answers(learner.model, inputs, tasks)
     return outputs.float(), taught.float()
 
 
-class _Heads(nn.Module):
-    """A model's answers to the same inputs for each of several tasks."""
-
-    def __init__(self, model: nn.Module, tasks: Sequence[int]) -> None:
-        super().__init__()
-        self.model, self.tasks = model, tasks
-
-    def forward(self, inputs: Tensor) -> Tensor:  # (tasks * n, width)
-        times = len(self.tasks)
-        task = torch.tensor(self.tasks, device=inputs.device).repeat_interleave(len(inputs))
-        if isinstance(self.model, Classifier):
-            features = self.model.features(inputs)
-            outputs: Tensor = self.model.head(features.repeat(times, 1), task)
-        else:
-            outputs = self.model(inputs.repeat(times, *[1] * (inputs.dim() - 1)), task)
-        return outputs
+def _answers(model: nn.Module, inputs: Tensor, tasks: Sequence[int]) -> Tensor:
+    """The answers (tasks * n, width) to the same inputs for each of several tasks."""
+    times = len(tasks)
+    task = torch.tensor(tasks, device=inputs.device).repeat_interleave(len(inputs))
+    if isinstance(model, Classifier):
+        outputs: Tensor = model.head(model.features(inputs).repeat(times, 1), task)
+    else:
+        outputs = model(inputs.repeat(times, *[1] * (inputs.dim() - 1)), task)
+    return outputs

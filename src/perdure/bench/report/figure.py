@@ -104,6 +104,9 @@ def _themed(svg: str, title: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    # The page's type, and no turning by nothing: half of the text of a heat map.
+    svg = re.sub(r"""font-family: [^;]*; | transform="rotate\(-0 [^"]*\"""", "", svg)
+    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
     box = re.search(r'viewBox="([^"]*)"', svg)
     opening = f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(title)}">'
     svg = opening + svg[svg.index(">") + 1 :]
