@@ -27,9 +27,7 @@ import typer
 from rich.console import Console
 
 from perdure import Schedule
-from perdure.bench.experiment import Experiment
-from perdure.bench.grid import finished, run_grid
-from perdure.bench.result import Record, Result
+from perdure.bench import Experiment, Record, Result, finished, run_grid
 
 HERE = Path(__file__).parent
 ORDER = (3, 1, 5, 6, 0, 2, 7, 4, 9, 8)
@@ -116,7 +114,7 @@ THREE_LINES = (
         "LwF",
         "lwf",
         {"task": 98.37, "domain": 78.61, "class": 20.97},
-        by_scenario={"class": {"weight": 1.0}},
+        by_scenario={"class": {"strength": 1.0}},
     ),
     Line(
         "ER, 100 a class", "er", {"task": 98.44, "domain": 93.04, "class": 78.07}, replay(100)
@@ -159,7 +157,7 @@ ONE_LINES = (
     one("gem", 80.1, 77.8, "gem", **memory(None, 0.03)),
     one("a-gem", 31.3, 31.8, "a-gem", **memory(128, 0.1, {"write": "step"})),
     one("si", 19.9, 19.9, "si", settings={"damping": 0.9, "strength": 1.0}, changes={"lr": 0.1}),
-    one("lwf", 19.9, 19.9, "lwf", settings={"weight": 1.0}, changes={"lr": 0.03}),
+    one("lwf", 19.9, 19.9, "lwf", settings={"strength": 1.0}, changes={"lr": 0.03}),
     one("icarl", 58.2, 61.5, "icarl", **memory(None, 0.1)),
     one("gdumb", 78.0, 77.2, "gdumb", **memory(None, 0.1, {"epochs": 50})),
 )
@@ -231,6 +229,7 @@ def main(
         for column in experiments(protocol, line, [seed]).values()
         for run in column
     ]
+    runs.sort(key=lambda run: run.method == "joint")  # the longest last
     for event in run_grid(runs, folder, workers):
         if isinstance(event, Result):
             console.print(f"{event.experiment.title}: {event.matrix.accuracy():.2%}")

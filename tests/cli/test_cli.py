@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from perdure import __version__, cli
 from perdure.bench import Experiment, Results, run
 from perdure.bench.presets import PRESETS
-from perdure.cli.bench import bench
+from perdure.cli.bench import _experiments, bench
 from perdure.folding import Schedule
 
 SMALL = ("--hidden", "8,8", "--steps", "2", "--seeds", "1", "--workers", "1", "--tasks", "2")
@@ -154,6 +154,51 @@ def test_report_is_drawn_again_from_the_results(tmp_path: Path, small_bench: Pat
     assert "<title>Once more</title>" in target.read_text("utf-8")
 
 
+def test_options_come_to_what_they_say() -> None:
+    """Two scenarios, three seeds, a common memory, one setting, an order: 2 x 3 x 2 runs."""
+    made = experiments(
+        methods="replay, naive",
+        scenario="task,class",
+        order="3,1,5,6,0,2,7,4,9,8",
+        steps=7,
+        batch_size=16,
+        hidden="20,10",
+        capacity=40,
+        set_=["er.mix=tasks"],
+    )
+    assert 12 == len({experiment.key for experiment in made})
+    assert {"task", "class"} == {experiment.scenario for experiment in made}
+    assert {0, 1, 2} == {experiment.seed for experiment in made}
+    assert {Schedule(16, steps=7)} == {experiment.schedule for experiment in made}
+    first = made[0]
+    assert ("er", 40, "tasks") == (first.method, *map(first.resolved.get, ("capacity", "mix")))
+    assert ((20, 10), (3, 1, 5, 6, 0, 2, 7, 4, 9, 8)) == (first.hidden, first.order)
+
+
+def test_all_is_every_method() -> None:
+    """In the order in which `perdure methods` lists them; passes where no steps are given."""
+    made = experiments(methods="all", seeds=1, epochs=2)
+    assert list(PRESETS) == [experiment.method for experiment in made]
+    assert {Schedule(64, epochs=2)} == {experiment.schedule for experiment in made}
+    assert {None} == {experiment.order for experiment in made}
+
+
+@pytest.mark.slow
+def test_tuning_says_what_it_chose_and_the_runs_have_it(tmp_path: Path) -> None:
+    """The choice is printed, stored beside the results, and used."""
+    arguments = ("bench", "--methods", "icarl", "--tune", *SMALL, "--no-report")
+    done = invoke(*arguments, "--out", str(tmp_path))
+    assert 0 == done.exit_code
+    (choice,) = json.loads((tmp_path / "tuned.json").read_text("utf-8"))
+    assert f"icarl (class): capacity=500, temperature={choice['settings']['temperature']}" in (
+        done.stdout
+    )
+    assert "on held-out rows, best of 4" in done.stdout
+    (record,) = Results(tmp_path).read().values()
+    assert choice["settings"] == record.experiment.resolved
+    assert (choice["lr"], 0.0) == (record.experiment.lr, record.experiment.holdout)
+
+
 @pytest.mark.slow
 def test_the_demo_runs_and_concludes(tmp_path: Path) -> None:
     """All of it, as `make demo` does."""
@@ -169,6 +214,12 @@ def small_bench(tmp_path: Path) -> Path:
     experiment = Experiment(hidden=(8, 8), tasks=2, schedule=Schedule(steps=2))
     Results(tmp_path / "bench").append(run(experiment))
     return tmp_path / "bench"
+
+
+def experiments(**options: object) -> list[Experiment]:
+    """What `perdure bench` would run with these options, the others left at their defaults."""
+    defaults = {name: p.default for name, p in inspect.signature(bench).parameters.items()}
+    return _experiments({**defaults, **options})
 
 
 def invoke(*arguments: str):

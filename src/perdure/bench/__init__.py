@@ -1,4 +1,12 @@
-"""Comparing methods: one run in a few lines, or a grid of method, scenario and seed."""
+"""Comparing methods: one run in a few lines, or a grid of method, scenario and seed.
+
+A configuration is a function that returns an `Experiment`; what it describes is run by `run`:
+
+    result = run(Experiment(data="digits", scenario="class", method="er", seed=0))
+    print(result.matrix, result.cost)
+
+A grid is run by `run_grid`, which resumes, and told by `lines`, `to_json` and `write_report`.
+"""
 
 from perdure.bench.experiment import Experiment
 from perdure.bench.grids import finished, grid, pending, run_grid

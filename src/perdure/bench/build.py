@@ -112,5 +112,5 @@ def _head(experiment: Experiment, stream: Stream, features: int) -> nn.Module:
 
 def _optimizer(experiment: Experiment, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     if experiment.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=experiment.lr)
-    return torch.optim.SGD(parameters, lr=experiment.lr, momentum=experiment.momentum)
+        return torch.optim.Adam(parameters, lr=experiment.lr, fused=True)
+    return torch.optim.SGD(parameters, lr=experiment.lr, momentum=experiment.momentum, fused=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
@@ -21,9 +21,11 @@ CAPACITY = 500
 """Rows that every method with a memory may keep, so that they compare at equal memory."""
 
 TUNED = (
-    "strengths chosen by `perdure bench --tune` on a tenth of Fashion-MNIST's training rows, held "
-    "out at seed 1000: five tasks of two classes, 150 updates of 64 rows each, Adam at 1e-3"
+    "strengths for scenarios task and domain chosen by `perdure.bench.tune` on a tenth of "
+    "Fashion-MNIST's training rows, held out at seed 1000: five tasks of two classes, 150 updates "
+    "of 64 rows each, Adam at 1e-3, importances from 1,000 rows a task; class takes domain's"
 )
+EQUAL = f"{CAPACITY} rows for every method with a memory; otherwise the constructor's defaults"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class Preset:
     progressive: bool = False
 
 
+def _replay(
+    make: Callable[..., Method],
+    family: Family = "replay",
+    **search: tuple[Plain, ...],
+) -> Preset:
+    """A method with a memory, of the size that all have."""
+    return Preset(make, family, {"capacity": CAPACITY}, search=search, origin=EQUAL)
+
+
 def _penalty(
     make: Callable[..., Method],
     task: float,
@@ -67,8 +78,6 @@ def _penalty(
     )
 
 
-MEMORY: Settings = {"capacity": CAPACITY}
-
 PRESETS: dict[str, Preset] = {
     "naive": Preset(methods.Naive, "baseline"),
     "frozen": Preset(Frozen, "baseline"),
@@ -85,24 +94,19 @@ PRESETS: dict[str, Preset] = {
     "si": _penalty(methods.SI, task=1e3, otherwise=1e4, powers=range(-1, 6)),
     "mas": _penalty(methods.MAS, task=10.0, otherwise=1.0, powers=range(-2, 4)),
     "lwf": Preset(methods.LwF, "penalty", search={"strength": ("tasks", 0.5, 1.0, 3.0, 10.0)}),
-    "er": Preset(methods.ER, "replay", MEMORY, search={"mix": ("rows", "tasks")}),
-    "der": Preset(methods.DER, "replay", MEMORY, search={"alpha": (0.1, 0.3, 0.5, 1.0)}),
-    "der++": Preset(
-        methods.DERpp,
-        "replay",
-        MEMORY,
-        search={"alpha": (0.1, 0.2, 0.5, 1.0), "beta": (0.5, 1.0)},
-    ),
-    "er-ace": Preset(methods.ERACE, "replay", MEMORY),
-    "icarl": Preset(methods.ICaRL, "replay", MEMORY, search={"temperature": (1.0, 2.0)}),
+    "er": _replay(methods.ER, mix=("rows", "tasks")),
+    "der": _replay(methods.DER, alpha=(0.1, 0.3, 0.5, 1.0)),
+    "der++": _replay(methods.DERpp, alpha=(0.1, 0.2, 0.5, 1.0), beta=(0.5, 1.0)),
+    "er-ace": _replay(methods.ERACE),
+    "icarl": _replay(methods.ICaRL, temperature=(1.0, 2.0)),
     "gdumb": Preset(
         methods.GDumb,
         "replay",
-        {**MEMORY, "epochs": 20},
-        origin="20 passes over the memory at a boundary, for a number of updates like the others'",
+        {"capacity": CAPACITY, "epochs": 20},
+        origin=f"{EQUAL}, but 20 passes at a boundary, for updates about as many as the others'",
     ),
-    "gem": Preset(methods.GEM, "projection", MEMORY, search={"strength": (0.0, 0.1, 0.5)}),
-    "a-gem": Preset(methods.AGEM, "projection", MEMORY, {"free": {"write": "step"}}),
+    "gem": _replay(methods.GEM, "projection", strength=(0.0, 0.1, 0.5)),
+    "a-gem": replace(_replay(methods.AGEM, "projection"), by_scenario={"free": {"write": "step"}}),
     "packnet": Preset(methods.PackNet, "architecture", search={"prune": (0.5, 0.65, 0.75, 0.9)}),
     "progressive": Preset(methods.Progressive, "architecture", progressive=True),
 }

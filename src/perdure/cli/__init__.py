@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from perdure import __version__
 from perdure.cli.advise import advise
@@ -53,7 +54,6 @@ def main() -> None:
     try:
         app()
     except PerdureError as error:
-        Console(stderr=True).print(
-            f"[bold red]perdure:[/] {error}", markup=True, highlight=False, soft_wrap=True
-        )
+        said = Text.assemble(("perdure: ", "bold red"), str(error))
+        Console(stderr=True).print(said, soft_wrap=True)
         sys.exit(2)

@@ -58,6 +58,17 @@ class Ranked(Memory):
         self.ids = torch.from_numpy(all_ids[source])
         self.keys = torch.from_numpy(all_keys[source])
 
+    def groups(self) -> list[int]:
+        """The groups that have rows here, ascending: labels, task ids, or both in one number."""
+        return np.unique(self.ids.numpy()).tolist()
+
+    def group(self, group: int, rows: int | None = None) -> Batch:
+        """A copy of the rows held of a group, or of so many of them, drawn without replacement."""
+        slots = (self.ids == group).nonzero()[:, 0]
+        if rows is not None:
+            slots = slots[torch.randperm(len(slots), generator=self.rng)[:rows]]
+        return self.storage.read(slots)
+
     def state_dict(self) -> dict[str, Any]:
         """Rows, generator, and each row's key and group."""
         limits = {str(group): limit for group, limit in self.limits.items()}

@@ -92,5 +92,7 @@ class AGEM(Method):
         if rows is None:
             return None
         if rows.task is not None and current is not None:
-            rows = rows[~torch.isin(rows.task, current.cpu())]
+            incoming = {*current.tolist()}
+            past = [task not in incoming for task in rows.task.tolist()]
+            rows = rows if all(past) else rows[torch.tensor(past)]
         return step.learner.engine.place(rows) if len(rows) else None

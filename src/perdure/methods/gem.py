@@ -61,7 +61,8 @@ class GEM(Method):
             slopes.append(step.grads(learner.loss(outputs, rows.y)))
         if not slopes:
             return grads
-        inner = _gram([{**tree.zeros(learner.params), **grads}, *slopes])
+        unused = {name: p for name, p in learner.params.items() if name not in grads}
+        inner = _gram([{**tree.zeros(unused), **grads}, *slopes])
         # Where half precision overflowed there is no direction to turn to.
         if not np.isfinite(inner).all() or (inner[0, 1:] >= 0).all():
             return grads
@@ -75,14 +76,11 @@ class GEM(Method):
 
     def _past(self, step: Step) -> list[Batch]:
         """What the memory holds of each task that the incoming rows do not belong to."""
-        rows, current = self.memory.rows(), step.current_rows()[0].task
+        current = step.current_rows()[0].task
         if current is None:
             raise InvalidValue("GEM got a batch without task ids; observe Batch(x, y, task=...)")
-        if rows is None or rows.task is None:
-            return []
-        held = [rows[rows.task == t] for t in sorted({*rows.task.tolist()} - {*current.tolist()})]
-        drawn = [torch.randperm(len(rows), generator=self.rng)[: self.rows] for rows in held]
-        return [step.learner.engine.place(rows[d]) for rows, d in zip(held, drawn, strict=True)]
+        past = sorted({*self.memory.groups()} - {*current.tolist()})
+        return [step.learner.engine.place(self.memory.group(t, self.rows)) for t in past]
 
 
 def least_turn(inner: Array, least: float) -> Array:  # (1 + t, 1 + t) -> (t,)

@@ -71,7 +71,7 @@ def page(records: Sequence[Record], title: str, lead: str) -> str:
         measures=MEASURES,
         cell=cell,
         colour=colour,
-        dash={line.label: " ".join(map(str, dashes(line.method))) for line in found},
+        dash={line.label: " ".join(str(2 * on) for on in dashes(line.method)) for line in found},
         shared=shared,
         configuration=configuration,
         environment=dict(results[0].environment),
