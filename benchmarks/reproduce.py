@@ -7,8 +7,8 @@
 Runs are resumable: stop whenever you like and start again. The tables go to
 benchmarks/results/reproduce.md, with the mean and standard deviation over initialisations.
 
-three-scenarios: GMvandeVen/continual-learning at commit e6d795a, one seed, class order as below.
-    MLP 784-400-400, ReLU; Adam 1e-3, never reset; 2,000 updates a task, batch 128; pixels in [0, 1].
+three-scenarios: GMvandeVen/continual-learning at e6d795a, one seed, class order as below.
+    MLP 784-400-400, ReLU; Adam 1e-3, never reset; 2,000 updates a task, batch 128; pixels in [0, 1]
     Strengths are its authors', who chose them on Split MNIST with test accuracy: they are copied
     for the comparison and are not perdure's advice.
 one-epoch: aimagelab/mammoth with its best arguments for Split MNIST at memory 500, one seed.
@@ -27,7 +27,7 @@ import typer
 from rich.console import Console
 
 from perdure import Schedule
-from perdure.bench import Experiment, Record, Result, finished, run_grid
+from perdure.bench import Experiment, NoResult, Record, Result, finished, run_grid
 
 HERE = Path(__file__).parent
 ORDER = (3, 1, 5, 6, 0, 2, 7, 4, 9, 8)
@@ -116,9 +116,7 @@ THREE_LINES = (
         {"task": 98.37, "domain": 78.61, "class": 20.97},
         by_scenario={"class": {"strength": 1.0}},
     ),
-    Line(
-        "ER, 100 a class", "er", {"task": 98.44, "domain": 93.04, "class": 78.07}, replay(100)
-    ),
+    Line("ER, 100 a class", "er", {"task": 98.44, "domain": 93.04, "class": 78.07}, replay(100)),
     Line("ER, 10 a class", "er", {"task": 97.91, "domain": 89.16, "class": 61.70}, replay(10)),
     Line(
         "A-GEM, 100 a class",
@@ -134,7 +132,7 @@ THREE_LINES = (
 def memory(
     rows: int | None, lr: float, method: Mapping[str, Plain] | None = None
 ) -> dict[str, Mapping]:
-    """Memory 500, a learning rate, and the best arguments' draw at batch 10; 64 rows at batch 64."""
+    """Memory 500, a learning rate; the best arguments' draw at batch 10, 64 rows at batch 64."""
     drawn: dict[str, Plain] = {} if rows is None else {"rows": rows}
     return {
         "settings": {"capacity": 500, **(method or {})},
@@ -175,38 +173,38 @@ def experiments(protocol: str, line: Line, seeds: Iterable[int]) -> dict[str, li
 
 
 def _one(column: str) -> Experiment:
-    return replace(ONE, schedule=Schedule(batch_size=int(column.split()[-1])))
+    return replace(ONE, schedule=Schedule(batch_size=int(column.removeprefix("batch "))))
 
 
 def table(protocol: str, lines: Sequence[Line], records: Mapping[str, Record], seeds: int) -> str:
     """The reference beside ours, in Markdown."""
-    columns = list(lines[0].published)
-    head = "| method | " + " | ".join(f"{c}: theirs | ours | gap" for c in columns) + " |"
-    rows = [head, "|---" * (1 + 3 * len(columns)) + "|"]
+    columns = list(dict.fromkeys(column for line in lines for column in line.published))
+    head = "| method | " + " | ".join(f"{column}: theirs | ours | gap" for column in columns)
+    rows = [f"{head} |", "|---" * (1 + 3 * len(columns)) + "|"]
     for line in lines:
+        runs = experiments(protocol, line, range(seeds))
         cells = [
-            _cells(line, column, runs, records)
-            for column, runs in experiments(protocol, line, range(seeds)).items()
+            cell
+            for column in columns
+            for cell in (_cells(line, column, runs[column], records) if column in runs else "---")
         ]
-        cells += ["| – | – | – "] * (len(columns) - len(cells))
-        if protocol == "three-scenarios" and list(line.published) != columns[: len(line.published)]:
-            cells = ["| – | – | – "] * (len(columns) - 1) + cells[: len(line.published)]
-        rows.append(f"| {line.label} " + "".join(cells) + "|")
+        rows.append(f"| {line.label} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
 def _cells(
     line: Line, column: str, runs: Sequence[Experiment], records: Mapping[str, Record]
-) -> str:
+) -> tuple[str, str, str]:
+    """Theirs, ours over the seeds that were run, and the gap in points, bold beyond TOLERANCE."""
+    theirs = line.published[column]
     found = [records.get(run.key) for run in runs]
     ours = [100 * (r.matrix.accuracy() or 0) for r in found if isinstance(r, Result)]
-    theirs = line.published[column]
     if not ours:
-        return f"| {theirs:.2f} | not run | "
+        return f"{theirs:.2f}", "not run", "-"
     spread = f" ± {stdev(ours):.2f}" if len(ours) > 1 else ""
     gap = mean(ours) - theirs
-    mark = "" if abs(gap) <= TOLERANCE else " **"
-    return f"| {theirs:.2f} | {mean(ours):.2f}{spread} (n={len(ours)}) | {mark}{gap:+.2f}{mark.strip()} "
+    bold = "" if abs(gap) <= TOLERANCE else "**"
+    return f"{theirs:.2f}", f"{mean(ours):.2f}{spread} (n={len(ours)})", f"{bold}{gap:+.2f}{bold}"
 
 
 def main(
@@ -233,8 +231,8 @@ def main(
     for event in run_grid(runs, folder, workers):
         if isinstance(event, Result):
             console.print(f"{event.experiment.title}: {event.matrix.accuracy():.2%}")
-        elif not hasattr(event, "done"):
-            console.print(event)
+        elif isinstance(event, NoResult):
+            console.print(f"{event.experiment.title}: {event.status}, {event.reason}")
     everything = [
         run
         for protocol, lines in protocols.items()
@@ -246,11 +244,11 @@ def main(
     text = [
         "# Numbers of others, beside ours",
         "",
-        "Final average accuracy in percent on the whole Split Fashion-MNIST, under each reference's",
-        "own protocol; written by `make reproduce`, whose script says what the protocols are. Ours",
-        "are means and standard deviations over n initialisations; a gap beyond "
-        f"{TOLERANCE} points is bold.",
-        f"torch {torch.__version__}, CPU, one thread a run.",
+        "Final average accuracy in percent on the whole Split Fashion-MNIST, under each",
+        "reference's own protocol; `make reproduce` writes it, and its script says what the",
+        "protocols are. Ours are means and standard deviations over n initialisations, theirs one",
+        "run each;",
+        f"a gap beyond {TOLERANCE} points is bold. torch {torch.__version__}, CPU, one thread.",
     ]
     for protocol, lines in protocols.items():
         text += ["", f"## {protocol}", "", table(protocol, lines, records, seeds)]

@@ -188,7 +188,7 @@ def fisher() -> tuple[float, float]:
         for i in range(len(y)):
             loss = F.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
             for t, g in zip(total, torch.autograd.grad(loss, model.parameters()), strict=True):
-                t += g * g
+                t.add_(g * g)
 
     return ratio(lambda: exact(learner, [Batch(x, y)], labels="true") and None, theirs)
 

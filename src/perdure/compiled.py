@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType, FunctionType
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -53,10 +56,13 @@ def compiled_update(
     """Make `update(inputs, batch) -> (loss, outputs)`, which leaves the gradients in `.grad`.
 
     The gradients are taken functionally, which lets one graph hold the backward pass and the
-    optimiser as well; the optimiser then writes the parameters in place.
+    optimiser as well; it writes parameters and gradients in place.
     """
     tells_task = takes_task(model)
     buffers = dict(model.named_buffers())
+    grads = {name: torch.zeros_like(p, requires_grad=False) for name, p in params.items()}
+    # What torch wraps around an optimiser's step would cut the graph in two.
+    move = inspect.unwrap(type(optimiser).step)
 
     def run(inputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         def answer(values: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
@@ -68,12 +74,39 @@ def compiled_update(
 
         values = {name: p.detach() for name, p in params.items()}
         gradient = torch.func.grad_and_value(answer, has_aux=True)
-        grads, (value, (out, written)) = gradient(values)
+        found, (value, (out, written)) = gradient(values)
         for name, parameter in params.items():
-            parameter.grad = grads[name]
-        optimiser.step()
+            assert parameter.grad is not None
+            parameter.grad.copy_(found[name])
+        move(optimiser)
         for name, buffer in buffers.items():
             buffer.copy_(written[name])
         return value, out
 
-    return torch.compile(run)
+    graph = torch.compile(_fresh(run, model, params))
+
+    @torch.no_grad()
+    def update(inputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        # The graph reads `.grad` where it lies, and a step ends by letting go of it.
+        for name, parameter in params.items():
+            parameter.grad = grads[name]
+        return graph(inputs, batch)
+
+    return update
+
+
+_codes: WeakKeyDictionary[nn.Module, tuple[list[int], CodeType]] = WeakKeyDictionary()
+
+
+def _fresh(run: Update, model: nn.Module, params: Mapping[str, nn.Parameter]) -> Update:
+    """The same function for torch to compile anew, unless it did for this model as it is.
+
+    torch compiles one code object at most 8 times, whatever the models, and then no more.
+    """
+    assert isinstance(run, FunctionType)
+    shape = [id(parameter) for parameter in params.values()]
+    known, code = _codes.get(model, (None, run.__code__))
+    if known != shape:
+        code = run.__code__.replace()
+        _codes[model] = shape, code
+    return FunctionType(code, run.__globals__, run.__name__, None, run.__closure__)

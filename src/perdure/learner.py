@@ -55,6 +55,9 @@ class Learner:
         torch.Size([1, 2])
     """
 
+    compiled: Update | None
+    _substitution: Substitution | None
+
     def __init__(
         self,
         model: nn.Module,
@@ -236,8 +239,8 @@ class Learner:
         """Look again at which parameters are trainable and which modules grow."""
         self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
-        self.compiled: Update | None = None
-        self._substitution: Substitution | None = None
+        self.compiled = None
+        self._substitution = None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, as tensors and plain values."""

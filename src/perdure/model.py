@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -30,6 +30,7 @@ def takes_task(model: nn.Module) -> bool:
     """Whether the model must be told the task id of each row."""
     return isinstance(model, TakesTask) and model.takes_task
 
+
 _set_mode = object.__setattr__  # that of modules looks for parameters first, which takes longer
 
 
@@ -42,12 +43,12 @@ class Substitution:
 
     def __init__(self, model: nn.Module) -> None:
         self._modules = list(model.modules())
-        places: dict[Tensor, list[tuple[dict[str, Tensor | None], str]]] = {}
-        for module in self._modules:
-            for store in (module._parameters, module._buffers):  # noqa: SLF001  no public name
-                for key, tensor in store.items():
-                    if tensor is not None:  # tied tensors lie in several places
-                        places.setdefault(tensor, []).append((store, key))
+        stores = [s for m in self._modules for s in (m._parameters, m._buffers)]  # noqa: SLF001
+        places: dict[Tensor, list[tuple[dict[str, Any], str]]] = {}
+        for store, key in [(s, key) for s in stores for key in s]:
+            tensor = store[key]
+            if tensor is not None:  # tied tensors lie in several places
+                places.setdefault(tensor, []).append((store, key))
         named = (*model.named_parameters(), *model.named_buffers())
         self._places = {name: places[tensor] for name, tensor in named}
 

@@ -60,7 +60,7 @@ class Ranked(Memory):
 
     def groups(self) -> list[int]:
         """The groups that have rows here, ascending: labels, task ids, or both in one number."""
-        return np.unique(self.ids.numpy()).tolist()
+        return [int(group) for group in np.unique(self.ids.numpy())]
 
     def group(self, group: int, rows: int | None = None) -> Batch:
         """A copy of the rows held of a group, or of so many of them, drawn without replacement."""
