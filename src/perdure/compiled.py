@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FunctionType
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -76,14 +77,13 @@ def compiled_update(
         gradient = torch.func.grad_and_value(answer, has_aux=True)
         found, (value, (out, written)) = gradient(values)
         for name, parameter in params.items():
-            assert parameter.grad is not None
-            parameter.grad.copy_(found[name])
+            cast("Tensor", parameter.grad).copy_(found[name])
         move(optimiser)
         for name, buffer in buffers.items():
             buffer.copy_(written[name])
         return value, out
 
-    graph = torch.compile(_fresh(run, model, params))
+    graph = torch.compile(_fresh(cast("FunctionType", run), model, params))
 
     @torch.no_grad()
     def update(inputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -98,12 +98,11 @@ def compiled_update(
 _codes: WeakKeyDictionary[nn.Module, tuple[list[int], CodeType]] = WeakKeyDictionary()
 
 
-def _fresh(run: Update, model: nn.Module, params: Mapping[str, nn.Parameter]) -> Update:
+def _fresh(run: FunctionType, model: nn.Module, params: Mapping[str, nn.Parameter]) -> Update:
     """The same function for torch to compile anew, unless it did for this model as it is.
 
     torch compiles one code object at most 8 times, whatever the models, and then no more.
     """
-    assert isinstance(run, FunctionType)
     shape = [id(parameter) for parameter in params.values()]
     known, code = _codes.get(model, (None, run.__code__))
     if known != shape:
