@@ -45,9 +45,7 @@ class Loop:
 
     def remember(self, x: Tensor, y: Tensor, logits: Tensor | None = None) -> None:
         count = torch.arange(self.seen, self.seen + len(y))
-        slot = torch.where(
-            count < self.capacity, count, (torch.rand(len(y)) * (count + 1)).long()
-        )
+        slot = torch.where(count < self.capacity, count, (torch.rand(len(y)) * (count + 1)).long())
         row = (slot < self.capacity).nonzero()[:, 0]
         slot = slot[row]
         self.x[slot], self.y[slot] = x[row], y[row]
@@ -164,9 +162,7 @@ class GEM(Loop):
             rows = [torch.cat([g.flatten() for g in grads])]
             for px, py in self.past:
                 loss = F.cross_entropy(self.model(px), py)
-                rows.append(
-                    torch.cat([g.flatten() for g in torch.autograd.grad(loss, params)])
-                )
+                rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, params)]))
             grads = self.turned(rows, params) or grads
         self.apply_gradients(params, grads)
         self.remember(x, y)

@@ -1,41 +1,84 @@
 """Each hot path beside a hand-written loop that does the same arithmetic, as a ratio of CPU time.
 
-Rounds alternate between the two sides and the median ratio is reported, since machines are noisy.
-One thread. Run all with `make bench`, or some: `python benchmarks/speed.py er gem`.
+Rounds of a few dozen steps alternate between the two sides, so that a busy machine troubles both
+alike; a case's number is the median (p50) over rounds of our time over theirs. One thread.
+Run all with `make bench`, or some: `python benchmarks/speed.py er gem`.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import torch
 import torch.nn.functional as F
 from hand import HAND
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
 from perdure import Batch, Engine, Learner, Method, memory, methods, nets
+from perdure.fisher import fisher
 
-ROUNDS = 7
+RESULTS = Path(__file__).parent / "results" / "speed.json"
 SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
-TARGETS = {"bare, batch 64": 1.05, "bare, batch 1": 1.25}
 METHODS: dict[str, Callable[[], Method]] = {
     "er": lambda: methods.ER(capacity=500),
     "ewc": lambda: methods.EWC(strength=100.0),
-    "lwf": lambda: methods.LwF(weight=1.0),
+    "lwf": lambda: methods.LwF(strength=1.0),
     "a-gem": lambda: methods.AGEM(capacity=500, rows=64),
     "gem": lambda: methods.GEM(capacity=1000),
     "der++": lambda: methods.DERpp(alpha=0.1, beta=0.5, capacity=500),
 }
+Rows = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """CPU seconds of `what`, on both sides, a round each."""
+
+    what: str
+    ours: list[float]
+    theirs: list[float]
+
+    def ratios(self) -> tuple[float, float, float]:
+        """Our time over theirs: the quartiles over rounds, p50 in the middle."""
+        low, middle, high = quantiles(
+            [a / b for a, b in zip(self.ours, self.theirs, strict=True)], n=4
+        )
+        return low, middle, high
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def race(
+    what: str,
+    times: int,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    rounds: int = 41,
+) -> Rounds:
+    """Both sides in turn, the first of a round alternating; each does `what` so many times."""
+    ours(), theirs()
+    spent: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds):
+        for side in (0, 1) if number % 2 else (1, 0):
+            spent[side].append(seconds((ours, theirs)[side]) / times)
+    return Rounds(what, *spent)
 
 
 def network(inputs: int = 784, hidden: int = 256) -> nets.Classifier:
@@ -56,36 +99,29 @@ def plain(inputs: int = 784, hidden: int = 256) -> nn.Sequential:
     )
 
 
-def batches(size: int, count: int, inputs: int = 784) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Random rows; the arithmetic does not depend on what they say."""
+def batches(size: int, count: int, inputs: int = 784) -> Rows:
+    """Random rows."""
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(size * count, inputs, generator=generator)
     y = torch.randint(10, (size * count,), generator=generator)
     return list(zip(x.split(size), y.split(size), strict=True))
 
 
-def ratio(ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[float, float]:
-    """Median over rounds of our CPU seconds over theirs, and their median seconds a round."""
-    ours(), theirs()
-    pairs = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        theirs()
-        middle = time.process_time()
-        ours()
-        pairs.append((time.process_time() - middle, middle - start))
-    return median(a / b for a, b in pairs), median(b for _, b in pairs)
+def observing(learner: Learner, rows: Rows, task: int | None = None) -> Callable[[], None]:
+    """All rows once, as a user would give them."""
 
-
-def bare(size: int) -> tuple[float, float]:
-    """A learner without methods."""
-    rows = batches(size, 6400 // size if size > 1 else 400)
-    learner, model = Learner(network(), optimizer=SGD), plain()
-    optimiser = SGD(model.parameters())
-
-    def ours() -> None:
+    def work() -> None:
         for x, y in rows:
-            learner.observe(Batch(x, y))
+            learner.observe(Batch(x, y, task))  # type: ignore[arg-type]  one id for all
+
+    return work
+
+
+def bare(size: int) -> Rounds:
+    """A learner without methods."""
+    rows = batches(size, 25 if size > 1 else 100)
+    model = plain()
+    optimiser = SGD(model.parameters())
 
     def theirs() -> None:
         for x, y in rows:
@@ -93,69 +129,65 @@ def bare(size: int) -> tuple[float, float]:
             F.cross_entropy(model(x), y).backward()
             optimiser.step()
 
-    return ratio(ours, theirs)
+    return race("step", len(rows), observing(Learner(network(), optimizer=SGD), rows), theirs)
 
 
-def method(name: str) -> tuple[float, float]:
-    """A learner with one method, in the third task of three."""
-    rows = batches(64, 60)
+def method(name: str) -> Rounds:
+    """A learner with one method, in the third of three tasks that contradict one another."""
     learner = Learner(network(), METHODS[name](), optimizer=SGD)
     hand = HAND[name](plain(), SGD)
-    for task in range(3):
-        for x, y in rows[:20]:
-            learner.observe(Batch(x, y, task=task))
+    given = batches(64, 20)
+    tasks = [[(x, (y + 3 * task) % 10) for x, y in given] for task in range(3)]
+    for task, rows in enumerate(tasks):
+        observing(learner, rows, task)()
+        for x, y in rows:
             hand.observe(x, y, task)
         if task < 2:
-            learner.consolidate([Batch(x, y, task=task) for x, y in rows[:20]])
-            hand.consolidate(rows[:20])
-
-    def ours() -> None:
-        for x, y in rows:
-            learner.observe(Batch(x, y, task=2))
+            learner.consolidate([Batch(x, y, task) for x, y in rows])  # type: ignore[arg-type]
+            hand.consolidate(rows)
+    if name == "gem":  # both sides read as many rows of each past task
+        shares = list(learner.methods[0].memory.group_counts().values())  # type: ignore[attr-defined]
+        assert shares[:2] == [len(y) for _, y in hand.past]
 
     def theirs() -> None:
-        for x, y in rows:
+        for x, y in tasks[2]:
             hand.observe(x, y, 2)
 
-    return ratio(ours, theirs)
+    rounds = 15 if name == "gem" else 41
+    return race("step", len(given), observing(learner, tasks[2], 2), theirs, rounds)
 
 
-def compiled(inputs: int, hidden: int) -> tuple[float, float]:
+def compiled(inputs: int, hidden: int) -> Rounds:
     """Engine(compile=True) against the eager learner: a ratio below 1 is a gain."""
-    rows = batches(64, 100, inputs)
-    eager = Learner(network(inputs, hidden), optimizer=SGD)
+    rows = batches(64, 25, inputs)
     fast = Learner(network(inputs, hidden), optimizer=SGD, engine=Engine(compile=True))
-    return ratio(
-        lambda: [fast.observe(Batch(x, y)) for x, y in rows] and None,
-        lambda: [eager.observe(Batch(x, y)) for x, y in rows] and None,
-    )
+    eager = Learner(network(inputs, hidden), optimizer=SGD)
+    return race("step", len(rows), observing(fast, rows), observing(eager, rows))
 
 
-def reservoir_insert() -> tuple[float, float]:
-    """Vectorised insertion against algorithm R as a Python loop, batches of 64."""
-    import random
+def reservoir_insert() -> Rounds:
+    """A new memory filled and kept full, against algorithm R row by row; batches of 64."""
+    rows = [Batch((x * 255).byte(), y) for x, y in batches(64, 50)]
 
-    rows = [Batch((x * 255).byte(), y) for x, y in batches(64, 200)]
-    ours = memory.Reservoir(500)
-    kept_x, kept_y, seen = torch.zeros(500, 784, dtype=torch.uint8), torch.zeros(500).long(), 0
+    def ours() -> None:
+        store = memory.Reservoir(500)
+        for batch in rows:
+            store.add(batch)
 
     def theirs() -> None:
-        nonlocal seen
+        kept_x, kept_y = torch.zeros(500, 784, dtype=torch.uint8), torch.zeros(500).long()
+        seen = 0
         for batch in rows:
-            for i in range(len(batch)):
-                slot = seen if seen < 500 else random.randrange(seen + 1)
+            for x, y in zip(batch.x, batch.y, strict=True):
+                slot = seen if seen < len(kept_y) else random.randrange(seen + 1)
                 seen += 1
-                if slot < 500:
-                    kept_x[slot], kept_y[slot] = batch.x[i], batch.y[i]
+                if slot < len(kept_y):
+                    kept_x[slot], kept_y[slot] = x, y
 
-    def insert() -> None:
-        for batch in rows:
-            ours.add(batch)
-
-    return ratio(insert, theirs)
+    return race("row", 64 * len(rows), ours, theirs, rounds=21)
 
 
-def reservoir_draw() -> tuple[float, float]:
+def reservoir_draw() -> Rounds:
     """Drawing 64 rows against a permutation of the memory and a stack of the rows."""
     store = memory.Reservoir(5000)
     for x, y in batches(500, 10):
@@ -165,55 +197,43 @@ def reservoir_draw() -> tuple[float, float]:
     listed = list(zip(held.x, held.y, strict=True))
 
     def theirs() -> None:
-        for _ in range(200):
+        for _ in range(50):
             picked = [listed[i] for i in torch.randperm(len(listed))[:64].tolist()]
             torch.stack([x for x, _ in picked]), torch.stack([y for _, y in picked])
 
-    def draw() -> None:
-        for _ in range(200):
-            store.sample(64)
-
-    return ratio(draw, theirs)
+    return race("draw", 50, lambda: [store.sample(64) for _ in range(50)], theirs)
 
 
-def fisher() -> tuple[float, float]:
+def row_by_row() -> Rounds:
     """The exact per-row Fisher of linear layers against autograd row by row."""
-    from perdure.fisher import fisher as exact
-
     learner, model = Learner(network()), plain()
-    x, y = batches(512, 1)[0]
+    ((x, y),) = batches(256, 1)
 
     def theirs() -> None:
         total = [torch.zeros_like(p) for p in model.parameters()]
         for i in range(len(y)):
             loss = F.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
             for t, g in zip(total, torch.autograd.grad(loss, model.parameters()), strict=True):
-                t.add_(g * g)
+                t.addcmul_(g, g)
 
-    return ratio(lambda: exact(learner, [Batch(x, y)], labels="true") and None, theirs)
+    return race("row", len(y), lambda: fisher(learner, [Batch(x, y)], "true"), theirs, rounds=11)
 
 
-def imports() -> tuple[float, float]:
+def imports() -> Rounds:
     """Importing the learner, methods and nets against importing torch alone, in new processes."""
 
-    def run(code: str) -> Callable[[], float]:
-        def seconds() -> float:
-            clock = "import time; start = time.process_time()\n"
-            tail = "\nprint(time.process_time() - start)"
-            out = subprocess.run(
-                [sys.executable, "-c", clock + code + tail], capture_output=True, check=True
-            )
-            return float(out.stdout)
+    def spent(code: str) -> float:
+        clock = "import time; start = time.process_time()\n"
+        code = f"{clock}{code}\nprint(time.process_time() - start)"
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        return float(out.stdout)
 
-        return seconds
-
-    ours = run("import perdure; perdure.Learner, perdure.methods, perdure.nets, perdure.streams")
-    theirs = run("import torch")
-    pairs = [(ours(), theirs()) for _ in range(3)]
-    return median(a / b for a, b in pairs), median(b for _, b in pairs)
+    ours = "import perdure; perdure.Learner, perdure.methods, perdure.nets, perdure.streams"
+    pairs = [(spent(ours), spent("import torch")) for _ in range(5)]
+    return Rounds("import", [a for a, _ in pairs], [b for _, b in pairs])
 
 
-CASES: dict[str, tuple[Callable[[], tuple[float, float]], float]] = {
+CASES: dict[str, tuple[Callable[[], Rounds], float]] = {
     "bare, batch 64": (partial(bare, 64), 1.05),
     "bare, batch 1": (partial(bare, 1), 1.25),
     **{name: (partial(method, name), 1.10) for name in METHODS},
@@ -221,37 +241,41 @@ CASES: dict[str, tuple[Callable[[], tuple[float, float]], float]] = {
     "compiled 384-64-64 / eager": (partial(compiled, 384, 64), 1 / 1.4),
     "reservoir insert / loop": (reservoir_insert, 1.0),
     "reservoir draw / stack": (reservoir_draw, 1.0),
-    "fisher / row by row": (fisher, 1 / 8),
+    "fisher / row by row": (row_by_row, 1 / 8),
     "import perdure / torch": (imports, 1.5),
 }
 
 
-def measured(wanted: list[str]) -> Iterator[tuple[str, float, float, float]]:
-    """Name, ratio, goal and the reference's seconds of each case whose name holds a wanted word."""
-    for name, (case, goal) in CASES.items():
-        if not wanted or any(word in name for word in wanted):
-            yield (name, *_flip(case(), goal))
-
-
-def _flip(result: tuple[float, float], goal: float) -> tuple[float, float, float]:
-    return result[0], goal, result[1]
-
-
 def main() -> None:
-    """Measure, print a table, and keep the numbers in benchmarks/results/speed.json."""
+    """Measure, print a table, and keep the numbers of a full run in benchmarks/results."""
     torch.set_num_threads(1)
-    table = Table("case", "ratio", "goal", "", "reference, CPU s a round")
+    wanted = sys.argv[1:]
+    table = Table("case", "p50", "p25 to p75", "goal", "", "ours", "reference")
     kept = {}
-    for name, found, goal, seconds in measured(sys.argv[1:]):
-        mark = "ok" if found <= goal else "missed"
-        table.add_row(name, f"{found:.3f}", f"<= {goal:.3f}", mark, f"{seconds:.3f}")
-        kept[name] = {"ratio": round(found, 3), "goal": round(goal, 3)}
-        print(f"{name}: {found:.3f} (goal {goal:.3f})", flush=True)
+    for name, (case, goal) in CASES.items():
+        if wanted and not any(word in name for word in wanted):
+            continue
+        found = case()
+        low, middle, high = found.ratios()
+        costs = [1e6 * median(side) for side in (found.ours, found.theirs)]
+        said = [f"{cost:,.1f} us a {found.what}" for cost in costs]
+        mark = "ok" if middle <= goal else "missed"
+        table.add_row(
+            name, f"{middle:.3f}", f"{low:.3f} to {high:.3f}", f"<= {goal:.3f}", mark, *said
+        )
+        print(f"{name}: {middle:.3f} (goal {goal:.3f}), {said[0]}", flush=True)
+        kept[name] = {
+            **{
+                key: round(r, 3)
+                for key, r in zip(("p25", "p50", "p75"), found.ratios(), strict=True)
+            },
+            "goal": round(goal, 3),
+            f"us a {found.what}": [round(cost, 2) for cost in costs],
+        }
     Console().print(table)
-    if not sys.argv[1:]:
+    if not wanted:
         machine = {"processor": platform.machine(), "torch": torch.__version__}
-        target = Path(__file__).parent / "results" / "speed.json"
-        target.write_text(json.dumps({"machine": machine, "cases": kept}, indent=2) + "\n")
+        RESULTS.write_text(json.dumps({"machine": machine, "cases": kept}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ gradient taken with `torch.autograd.grad`, silently local to its rank.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -37,6 +38,8 @@ class Ranks:
                     "torchrun --nproc-per-node=2 script.py"
                 )
             dist.init_process_group(backend or ("nccl" if torch.cuda.is_available() else "gloo"))
+            # Left to the interpreter's end, the group's threads may abort the process.
+            atexit.register(dist.destroy_process_group)
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
 
