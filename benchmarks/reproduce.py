@@ -248,7 +248,8 @@ def main(
         "reference's own protocol; `make reproduce` writes it, and its script says what the",
         "protocols are. Ours are means and standard deviations over n initialisations, theirs one",
         "run each;",
-        f"a gap beyond {TOLERANCE} points is bold. torch {torch.__version__}, CPU, one thread.",
+        f"a gap beyond {TOLERANCE} points is bold, and [README.md](README.md) says why it may be.",
+        f"torch {torch.__version__}, CPU, one thread.",
     ]
     for protocol, lines in protocols.items():
         text += ["", f"## {protocol}", "", table(protocol, lines, records, seeds)]
