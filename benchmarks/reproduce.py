@@ -211,7 +211,7 @@ def main(
     only: str = typer.Option("", help="three-scenarios or one-epoch; both by default"),
     methods: str = typer.Option("", help="names, separated by commas; all by default"),
     seeds: int = typer.Option(3, help="initialisations of each"),
-    folder: Path = typer.Option(Path("runs/reproduce"), help="where results are kept"),  # noqa: B008
+    folder: Path = typer.Option(HERE / "results" / "reproduce", help="where runs are kept"),  # noqa: B008
     workers: int = typer.Option(2, help="processes at a time"),
 ) -> None:
     """Run what is missing, then write benchmarks/results/reproduce.md."""
