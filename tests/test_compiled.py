@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from perdure import Batch, Engine, Learner, methods, nets
+from perdure import Batch, Engine, Learner, Method, methods, nets
 from perdure.errors import IllegalCombination
+from perdure.step import Step
 
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
 
@@ -19,11 +20,14 @@ def rows(seed: int) -> Batch:
     return Batch(torch.randn(12, 4, generator=generator), torch.arange(12) % 3)
 
 
-def learner(*keep, norm: bool = False, **settings) -> Learner:
+def model(norm: bool = False) -> nn.Sequential:
     torch.manual_seed(0)
     middle = nn.BatchNorm1d(8) if norm else nn.Identity()
-    model = nn.Sequential(nn.Linear(4, 8), middle, nn.ReLU(), nn.Linear(8, 3))
-    return Learner(model, *keep, optimizer=SGD, **settings)
+    return nn.Sequential(nn.Linear(4, 8), middle, nn.ReLU(), nn.Linear(8, 3))
+
+
+def learner(*keep, norm: bool = False, **settings) -> Learner:
+    return Learner(model(norm), *keep, optimizer=SGD, **settings)
 
 
 @pytest.mark.slow
@@ -40,6 +44,71 @@ def test_a_compiled_learner_follows_the_eager_one(norm: bool) -> None:
         torch.testing.assert_close(b.outputs, a.outputs, rtol=1e-3, atol=1e-4)
     for name, tensor in eager.model.state_dict().items():
         torch.testing.assert_close(fast.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        partial(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+        partial(torch.optim.Adam, lr=0.01, amsgrad=True),
+    ],
+    ids=["Nesterov", "Adam"],
+)
+def test_any_optimiser_of_torch_follows_its_eager_self_and_resumes(optimizer) -> None:
+    """Its moments are compiled too: the same parameters, also after a return from a checkpoint."""
+    eager, fast, again = (
+        Learner(model(), optimizer=optimizer, engine=Engine(compile=compiled))
+        for compiled in (False, True, True)
+    )
+    for seed in range(5):
+        eager.observe(rows(seed))
+        fast.observe(rows(seed))
+    again.load_state_dict(fast.state_dict())
+    for each in (eager, fast, again):
+        each.observe(rows(9))
+        assert all(parameter.grad is None for parameter in each.params.values())
+    for name, parameter in eager.params.items():
+        torch.testing.assert_close(fast.params[name], parameter, rtol=1e-3, atol=1e-4)
+        assert torch.equal(again.params[name], fast.params[name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_growth_never_exhausts_the_compiler() -> None:
+    """A head that grows ten times is compiled each time, without the compiler's warning."""
+    torch.manual_seed(0)
+    growing = nets.Classifier(nets.MLP(4, (8,)), nets.GrowingHead(8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch._dynamo.config.fail_on_recompile_limit_hit", True)
+        fast = Learner(growing, optimizer=SGD, engine=Engine(compile=True))
+        for label in range(10):
+            batch = rows(label)
+            fast.observe(Batch(batch.x, batch.y.clamp(max=0) + label))
+    assert fast.predict(rows(0).x).shape == (12, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.filterwarnings("ignore")
+def test_settling_methods_see_the_gradients_that_were_applied() -> None:
+    """Plain SGD moves by -lr times what `step.applied` says."""
+    seen = []
+
+    class Watch(Method):
+        def settle(self, step: Step) -> None:
+            seen.append({name: grad.clone() for name, grad in step.applied.items()})
+
+    learned = Learner(
+        model(), Watch(), optimizer=partial(torch.optim.SGD, lr=0.1), engine=Engine(compile=True)
+    )
+    for seed in range(3):
+        before = learned.snapshot()
+        learned.observe(rows(seed))
+        for name, parameter in learned.params.items():
+            torch.testing.assert_close(before[name] - 0.1 * seen[-1][name], parameter.detach())
 
 
 @pytest.mark.parametrize(
@@ -75,6 +144,6 @@ def test_settings_that_one_graph_cannot_hold_are_refused(engine, more, named: st
 
 def test_a_model_that_takes_task_ids_is_refused() -> None:
     """Its unused heads would get gradients of zero, which momentum turns into movement."""
-    model = nets.Classifier(nets.MLP(4, (8,)), nets.MultiHead(8, {0: 2}))
+    heads = nets.Classifier(nets.MLP(4, (8,)), nets.MultiHead(8, {0: 2}))
     with pytest.raises(IllegalCombination, match="takes task ids"):
-        Learner(model, optimizer=SGD, engine=Engine(compile=True))
+        Learner(heads, optimizer=SGD, engine=Engine(compile=True))

@@ -42,6 +42,21 @@ def test_a_quota_caps_every_class_from_the_start() -> None:
     assert 100 == len(memory)
 
 
+def test_the_rows_of_one_group_are_read_without_the_others() -> None:
+    """All rows of a label as `rows()` has them, or some of them, none twice, drawn anew."""
+    memory = Balanced(20)
+    memory.add(Batch(torch.arange(60)[:, None], torch.arange(60) // 30 * 3 + 1))
+    assert [1, 4] == memory.groups()
+    held = memory.rows()
+    whole = memory.group(4).x[:, 0].tolist()
+    assert held.x[held.y == 4][:, 0].tolist() == whole
+    some = [memory.group(4, rows=3).x[:, 0].tolist() for _ in range(10)]
+    assert all(len({*drawn}) == 3 and {*drawn} <= {*whole} for drawn in some)
+    assert len({*map(tuple, some)}) > 1
+    assert sorted(whole) == sorted(memory.group(4, rows=99).x[:, 0].tolist())
+    assert [] == Balanced(3).groups()
+
+
 def test_a_rare_class_is_kept_whole_however_late_its_rows_come() -> None:
     """One row of class 9 among every 100 of class 0: all 20 are there in the end."""
     memory = Balanced(60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -30,6 +32,33 @@ def test_a_filled_slot_is_overwritten_and_the_next_ones_are_filled() -> None:
     storage = filled(3, capacity=9)
     storage.write(torch.tensor([1, 3]), labelled([70, 80, 90]), torch.tensor([2, 0]))
     assert [0, 90, 2, 70] == storage.read(torch.arange(4)).y.tolist()
+
+
+def test_of_several_rows_for_one_slot_the_last_stays() -> None:
+    """Whatever their number, as if they had been written one by one."""
+    storage = filled(2, capacity=2)
+    storage.write(torch.tensor([1, 0, 1, 1]), labelled([10, 20, 30, 40]), torch.arange(4))
+    assert [20, 40] == storage.read(torch.arange(2)).y.tolist()
+
+
+def test_strided_images_go_in_and_out() -> None:
+    """Channels that lie last, a transposed view and a loaded state of such: all are written to."""
+    x = torch.rand(3, 2, 4, 5).contiguous(memory_format=torch.channels_last)
+    storage = RamStorage(4)
+    storage.load_state_dict({"x": x, "y": torch.arange(3)})
+    new = Batch(torch.rand(2, 5, 4, 2).permute(0, 3, 2, 1), torch.tensor([7, 8]))
+    storage.write(torch.tensor([1, 3]), new, torch.tensor([1, 0]))
+    expected = torch.stack((x[0], new.x[1], x[2], new.x[0]))
+    assert torch.equal(expected, storage.read(torch.arange(4)).x)
+
+
+def test_a_deep_copy_is_written_alone() -> None:
+    """The copy holds what is written to it, and the original what it held."""
+    storage = filled(3, capacity=3)
+    copied = deepcopy(storage)
+    copied.write(torch.tensor([1]), labelled([9]), torch.tensor([0]))
+    assert [0, 9, 2] == copied.read(torch.arange(3)).y.tolist()
+    assert [0, 1, 2] == storage.read(torch.arange(3)).y.tolist()
 
 
 def test_task_ids_and_extras_come_back_and_no_row_is_new() -> None:

@@ -187,7 +187,7 @@ def test_an_argument_out_of_range_is_refused(wrong) -> None:
 
 
 def test_it_resumes_exactly_with_a_draw_of_rows() -> None:
-    """The rows drawn for each task come from the method's own generator, which is saved."""
+    """The rows drawn for each task come from the memory's generator, which is saved."""
     testing.check_resume_is_exact(lambda: methods.GEM(capacity=12, rows=2))
 
 

@@ -32,8 +32,6 @@ class RamStorage:
         self.capacity = capacity
         self.columns: dict[str, Tensor] = {}
         self.filled = 0
-        self._room = 0  # rows that each column has memory for
-        self._items: dict[str, NDArray[np.void]] = {}  # the same memory, a row an item
 
     def __len__(self) -> int:
         return self.filled
@@ -51,10 +49,10 @@ class RamStorage:
         at, chosen = slots.numpy(), rows.numpy()
         columns = _columns(batch)
         filled = max(self.filled, int(at.max()) + 1)
-        if filled > self._room or not self._alike(columns):
+        if not self._fit(columns, filled):
             columns = self._made_room(columns, filled)
         for name, column in columns.items():
-            self._items[name][at] = _items(column)[chosen]
+            _items(self.columns[name])[at] = _items(column)[chosen]
         self.filled = filled
 
     def read(self, slots: Tensor) -> Batch:
@@ -65,7 +63,7 @@ class RamStorage:
 
     def keep(self, slots: Tensor) -> None:
         """Keep these slots alone, renumbered in this order; the bytes of the others are let go."""
-        self._hold({name: c.index_select(0, slots) for name, c in self.columns.items()})
+        self.columns = {name: c.index_select(0, slots) for name, c in self.columns.items()}
         self.filled = len(slots)
 
     def bytes(self) -> int:
@@ -88,19 +86,19 @@ class RamStorage:
                 f"the checkpoint's memory holds {filled} rows and this one has a capacity of "
                 f"{self.capacity}; give it at least capacity={filled}"
             )
-        self._hold({name: column.detach().cpu().clone() for name, column in state.items()})
+        self.columns = {
+            name: column.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, column in state.items()
+        }
         self.filled = filled
 
-    def _hold(self, columns: dict[str, Tensor]) -> None:
-        self.columns = columns
-        self._room = min(map(len, columns.values()), default=0)
-        self._items = {name: _items(column) for name, column in columns.items() if self._room}
-
-    def _alike(self, columns: Mapping[str, Tensor]) -> bool:
-        """Whether these columns have the names, dtypes and row shapes of those held."""
+    def _fit(self, columns: Mapping[str, Tensor], filled: int) -> bool:
+        """Whether there is room for so many rows with just these names, dtypes and row shapes."""
         return self.columns.keys() == columns.keys() and all(
-            held.dtype == rows.dtype and held.shape[1:] == rows.shape[1:]
-            for held, rows in zip(self.columns.values(), columns.values(), strict=True)
+            len(held) >= filled
+            and held.dtype == columns[name].dtype
+            and held.shape[1:] == columns[name].shape[1:]
+            for name, held in self.columns.items()
         )
 
     def _made_room(self, columns: Mapping[str, Tensor], filled: int) -> dict[str, Tensor]:
@@ -110,7 +108,7 @@ class RamStorage:
             name: _equally_wide(self.columns.get(name, column[:0]), column)
             for name, column in columns.items()
         }
-        self._hold({name: self._reserved(held, filled) for name, (held, _) in pairs.items()})
+        self.columns = {name: self._reserved(held, filled) for name, (held, _) in pairs.items()}
         return {name: given for name, (_, given) in pairs.items()}
 
     def _reserved(self, column: Tensor, rows: int) -> Tensor:
