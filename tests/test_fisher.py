@@ -347,4 +347,4 @@ def test_ranks_count_by_their_rows(tmp_path: Path) -> None:
     command += ["--nproc-per-node=2", "--local-addr=127.0.0.1", str(tmp_path / "ranks.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["agreed", "agreed"]
+    assert done.stdout.count("agreed") == 2

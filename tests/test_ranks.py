@@ -48,7 +48,7 @@ def test_ranks_end_bit_equal_though_each_sees_other_labels(tmp_path: Path) -> No
     (tmp_path / "ranks.py").write_text(SCRIPT)
     done = run_ranks(tmp_path / "ranks.py")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(done.stdout.split()) == ["0", "1", "agreed", "agreed"]
+    assert done.stdout.count("agreed") == 2
 
 
 def test_ranks_outside_torchrun_say_how_to_start() -> None:

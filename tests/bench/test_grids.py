@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import replace
 from itertools import product
-from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -90,18 +87,18 @@ def test_a_grid_that_was_killed_goes_on_and_does_every_run_once(tmp_path: Path) 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     """One sentence, no traceback, exit code 130; what was finished is kept, no process is left."""
-
-    def interrupt() -> None:
-        wait_for(lambda: rows(tmp_path))
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
     many = [*OPTIONS, str(tmp_path), "--seeds", "200"]  # not done however late the signal comes
-    stopped = CliRunner().invoke(app, many)
-    assert 130 == stopped.exit_code
-    assert "the same command goes on there" in stopped.stdout
-    assert "Traceback" not in stopped.output
-    assert [] == active_children()
+    process = subprocess.Popen(
+        [*PERDURE, *many], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for(lambda: rows(tmp_path))
+    workers = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert 130 == process.returncode
+    assert "the same command goes on there" in " ".join(said.split())
+    assert "Traceback" not in said
+    wait_for(lambda: not any(alive(worker) for worker in workers))
     assert 1 <= len(rows(tmp_path)) < 400
 
 
