@@ -70,7 +70,7 @@ def race(
     times: int,
     ours: Callable[[], object],
     theirs: Callable[[], object],
-    rounds: int = 41,
+    rounds: int = 81,
 ) -> Rounds:
     """Both sides in turn, the first of a round alternating; each does `what` so many times."""
     ours(), theirs()
@@ -153,7 +153,7 @@ def method(name: str) -> Rounds:
         for x, y in tasks[2]:
             hand.observe(x, y, 2)
 
-    rounds = 15 if name == "gem" else 41
+    rounds = 21 if name == "gem" else 81
     return race("step", len(given), observing(learner, tasks[2], 2), theirs, rounds)
 
 
