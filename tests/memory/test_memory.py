@@ -11,13 +11,14 @@ from scipy.stats import chisquare
 
 from perdure import Batch, checkpoint
 from perdure.errors import CheckpointMismatch, InvalidValue
-from perdure.memory import Balanced, Herding, Memory, Reservoir
+from perdure.memory import Balanced, Capped, Herding, Memory, Reservoir
 
 MAKES = {
     "reservoir": lambda: Reservoir(20),
     "balanced": lambda: Balanced(20),
     "balanced by task": lambda: Balanced(20, by="task"),
     "balanced by group": lambda: Balanced(20, by="group", quota=4),
+    "capped": lambda: Capped(20, share=0.4, by="class"),
     "herding": lambda: Herding(20, quota=9),
 }
 every_memory = pytest.mark.parametrize("make", MAKES.values(), ids=list(MAKES))
@@ -80,6 +81,55 @@ def test_erasing_by_mask_or_by_index_forgets_those_rows_alone(make) -> None:
 
 
 @every_memory
+def test_a_memory_that_was_emptied_fills_again(make) -> None:
+    """What is erased or expires leaves room for what comes."""
+    for empty in ("erase", "expire"):
+        memory = filled(make)
+        assert len(memory) == getattr(memory, empty)(torch.ones(len(memory), dtype=torch.bool))
+        assert 0 == len(memory)
+        for start in range(900, 3900, 60):
+            memory.add(rows(60, start))
+        assert len(memory) >= 2
+        assert int(memory.rows().x[:, 1].min()) >= 900
+
+
+@every_memory
+def test_a_memory_of_the_last_days_stays_in_use(make) -> None:
+    """Rows expire five days after they came: of 60 days, the last 30 see a third of it filled."""
+    memory, held, days = make(), [], []
+    for day in range(60):
+        memory.add(rows(300, 300 * day))
+        memory.expire(memory.column("x")[:, 1] // 300 < day - 4)
+        if day >= 30:
+            held.append(len(memory))
+            days.append((day - memory.column("x")[:, 1] // 300).bincount(minlength=5))
+    assert sum(held) / len(held) >= 20 / 3
+    share = torch.stack(days).sum(0) / sum(held)
+    assert share.numel() == 5
+    assert share.min() >= 0.08 or isinstance(memory, Herding)  # of each day a fair part
+
+
+def test_erased_rows_do_not_hurry_a_reservoir() -> None:
+    """What `expire` is for: by `erase`, a reservoir of the last days is all but empty."""
+    memory = Reservoir(20)
+    for day in range(60):
+        memory.add(rows(300, 300 * day))
+        memory.erase(memory.column("x")[:, 1] // 300 < day - 4)
+    assert len(memory) < 20 / 3
+
+
+@every_memory
+def test_a_column_is_read_without_the_others(make) -> None:
+    """In the order of `rows`; None where there is none of that name, or no row yet."""
+    memory = make()
+    assert memory.column("y") is None
+    memory = filled(make)
+    assert torch.equal(memory.rows().y, memory.column("y"))
+    assert torch.equal(memory.rows().x, memory.column("x"))
+    assert memory.column("subject") is None
+
+
+@every_memory
 def test_erasing_rows_that_are_not_there_is_refused(make) -> None:
     """A mask of another length, and an index beyond the last row."""
     memory = filled(make)
@@ -130,7 +180,8 @@ def test_repr_is_the_call_that_makes_the_memory(make) -> None:
     """Arguments at their default are left out."""
     call = ast.parse(repr(make()), mode="eval").body
     given = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-    again = {"Reservoir": Reservoir, "Balanced": Balanced, "Herding": Herding}[call.func.id]
+    policies = (Reservoir, Balanced, Capped, Herding)
+    again = {policy.__name__: policy for policy in policies}[call.func.id]
     assert repr(make()) == repr(again(**given))
 
 

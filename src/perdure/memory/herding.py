@@ -11,7 +11,8 @@ from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.errors import InvalidValue
-from perdure.memory.memory import group_ids
+from perdure.learner import Learner
+from perdure.memory.memory import Memory, group_ids
 from perdure.memory.ranked import Ranked, equal_shares
 
 
@@ -102,6 +103,18 @@ def feature_sums(
     unit = F.normalize(embed(features, rows.x), dim=1)  # (n, d)
     sums = unit.new_zeros(max(classes, int(rows.y.max()) + 1), unit.shape[1])
     return sums.index_add_(0, rows.y.to(unit.device), unit)
+
+
+def class_means(learner: Learner, memory: Memory, classes: int) -> Tensor | None:  # (classes, d)
+    """The mean feature of each label's rows, at unit length; zero where there are none of it.
+
+    None from an empty memory. Means are those of the rows of all ranks together.
+    """
+    rows = memory.rows()
+    if rows is None:
+        return None
+    sums = learner.engine.average({"sums": feature_sums(rows, learner.features, classes)})["sums"]
+    return F.normalize(sums, dim=1)
 
 
 def _joined(parts: list[Batch]) -> Batch:

@@ -12,9 +12,11 @@ from torch import Generator, Tensor
 
 from perdure.batch import Batch
 from perdure.errors import CheckpointMismatch, InvalidValue, check_range
-from perdure.memory.storage import RamStorage
+from perdure.memory.ram import RamStorage
+from perdure.memory.storage import Storage
 
 By = Literal["class", "task", "group"]
+Grouping = By | Literal["source"]
 TASK_BITS = 32
 
 
@@ -35,11 +37,11 @@ class Memory(ABC):
     keeps: ClassVar[tuple[str, ...]] = ()
     """Attributes, tensors or plain values, that are state beside the rows and the generator."""
 
-    def __init__(self, capacity: int, by: By = "class") -> None:
+    def __init__(self, capacity: int, by: Grouping = "class") -> None:
         check_range(type(self).__name__, "capacity", capacity, 1, float("inf"))
         self.capacity = capacity
-        self.by: By = by
-        self.storage = RamStorage(capacity)
+        self.by: Grouping = by
+        self.storage: Storage = RamStorage(capacity)
         self.rng = Generator().manual_seed(0)
 
     @abstractmethod
@@ -65,6 +67,34 @@ class Memory(ABC):
         """A copy of all rows held; None from an empty memory."""
         return None if len(self) == 0 else self.storage.read(torch.arange(len(self)))
 
+    def column(self, name: str) -> Tensor | None:
+        """A copy of one column of all rows held, (n, ...); None where no row has it.
+
+        Args:
+            name: "x", "y", "task", or an extra's name.
+        """
+        return self.storage.column(name)
+
+    def move(self, storage: Storage) -> None:
+        """Let the rows lie in another storage from now on, and leave none of them in the old one.
+
+        Which rows are held, drawn and saved does not depend on the storage.
+
+        Args:
+            storage: empty, of this memory's capacity, and of no other memory.
+
+        Raises:
+            InvalidValue: it has rows, or another capacity.
+        """
+        if storage.capacity != self.capacity or len(storage):
+            raise InvalidValue(
+                f"{self!r} cannot move to a storage of capacity {storage.capacity} with "
+                f"{len(storage)} rows; give it one with capacity={self.capacity} and no row"
+            )
+        storage.load_state_dict(self.storage.state_dict())
+        left, self.storage = self.storage, storage
+        left.keep(torch.empty(0, dtype=torch.long))
+
     def erase(self, rows: Tensor) -> int:
         """Forget rows for good, given as a mask or an index into `rows()`; says how many.
 
@@ -80,11 +110,25 @@ class Memory(ABC):
         self._keep(kept.nonzero()[:, 0])
         return int((~kept).sum())
 
+    def expire(self, rows: Tensor) -> int:
+        """Erase rows that stand for a part of the past that is over, such as all that is old.
+
+        The memory fills up again as if what is over had never come; until it has, rows that come
+        are held more often than those that stay. After `erase` every row is held equally often, and
+        a memory that has seen many rows fills up slowly.
+
+        Raises:
+            InvalidValue: a mask of another length, or an index out of range.
+        """
+        return self.erase(rows)
+
     def group_counts(self) -> dict[int | tuple[int, int], int]:
-        """Rows held of each group: by label, by task id, or by (task id, label)."""
-        held = self.rows()
-        if held is None:
+        """Rows held of each group: by label, by task id, by (task id, label), or by source."""
+        y, source = self.column("y"), self.column("source")
+        if y is None or not len(y):
             return {}
+        extras = {} if source is None else {"source": source}
+        held = Batch(y, y, self.column("task"), extras)  # groups do not depend on x
         ids, counts = group_ids(held, self.by).unique(return_counts=True)
         names = [_group_name(group, self.by) for group in ids.tolist()]
         return dict(zip(names, counts.tolist(), strict=True))
@@ -136,12 +180,16 @@ class Memory(ABC):
         return f"{type(self).__name__}({', '.join(said)})"
 
 
-def group_ids(batch: Batch, by: By) -> Tensor:  # (n,) int64
-    """One number for each row's group: its label, its task id, or both ("group").
+def group_ids(batch: Batch, by: Grouping) -> Tensor:  # (n,) int64
+    """One number for each row's group: its label, its task id, both ("group"), or its source.
 
     Raises:
-        InvalidValue: the rows lack the labels or the task ids that they are to be grouped by.
+        InvalidValue: the rows lack the labels, task ids or sources that they are to be grouped by.
     """
+    if by == "source":
+        if "source" not in batch.extras:
+            raise InvalidValue('rows without an extra "source" (n,) int64 cannot be grouped by it')
+        return batch.extras["source"].cpu()
     if by == "task":
         if batch.task is None:
             raise InvalidValue("rows without task ids cannot be grouped by task; give task=...")
@@ -156,7 +204,7 @@ def group_ids(batch: Batch, by: By) -> Tensor:  # (n,) int64
     return ((batch.task.cpu() + 1) << TASK_BITS) + batch.y.cpu()
 
 
-def _group_name(group: int, by: By) -> int | tuple[int, int]:
+def _group_name(group: int, by: Grouping) -> int | tuple[int, int]:
     """The label or task id behind a number of `group_ids`, or (task id, label)."""
     task, label = divmod(group, 1 << TASK_BITS)
     return (task - 1, label) if by == "group" and task else group

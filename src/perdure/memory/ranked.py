@@ -13,7 +13,7 @@ from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.errors import check_range
-from perdure.memory.memory import By, Memory, group_ids
+from perdure.memory.memory import Grouping, Memory, group_ids
 
 
 class Ranked(Memory):
@@ -22,6 +22,7 @@ class Ranked(Memory):
     A group that is smaller than its share leaves room to the others. Once a group dropped a row, no
     row of an equal or larger key enters it any more: the rows held of a group are always all those
     with keys below its limit, so that uniform random keys make them a uniform sample of the group.
+    A group whose last row is erased begins anew.
 
     Args:
         capacity: rows at most, >= 1.
@@ -31,7 +32,7 @@ class Ranked(Memory):
 
     keeps: ClassVar[tuple[str, ...]] = ("keys", "ids", "limits")
 
-    def __init__(self, capacity: int, by: By, quota: int | None = None) -> None:
+    def __init__(self, capacity: int, by: Grouping, quota: int | None = None) -> None:
         super().__init__(capacity, by)
         check_range(type(self).__name__, "quota", 1 if quota is None else quota, 1, float("inf"))
         self.quota = quota
@@ -58,9 +59,22 @@ class Ranked(Memory):
         self.ids = torch.from_numpy(all_ids[source])
         self.keys = torch.from_numpy(all_keys[source])
 
+    def expire(self, rows: Tensor) -> int:
+        """Erase rows of a past that is over: a group lets rows in by the share of it that stays.
+
+        Raises:
+            InvalidValue: a mask of another length, or an index out of range.
+        """
+        before = self._sizes()
+        erased = self.erase(rows)
+        for group, left in self._sizes().items():
+            if group in self.limits:
+                self.limits[group] *= before[group] / left
+        return erased
+
     def groups(self) -> list[int]:
         """The groups that have rows here, ascending: labels, task ids, or both in one number."""
-        return [int(group) for group in np.unique(self.ids.numpy())]
+        return list(self._sizes())
 
     def group(self, group: int, rows: int | None = None) -> Batch:
         """A copy of the rows held of a group, or of so many of them, drawn without replacement."""
@@ -84,8 +98,16 @@ class Ranked(Memory):
         self.limits = {int(group): limit for group, limit in state["limits"].items()}
 
     def _keep(self, slots: Tensor) -> None:
-        super()._keep(slots)
+        before = self._sizes()
         self.ids, self.keys = self.ids[slots], self.keys[slots]
+        for group in before.keys() - self._sizes().keys():
+            self.limits.pop(group, None)
+        super()._keep(slots)
+
+    def _sizes(self) -> dict[int, int]:
+        """Rows held of each group."""
+        groups, sizes = np.unique(self.ids.numpy(), return_counts=True)
+        return dict(zip(groups.tolist(), sizes.tolist(), strict=True))
 
     def _drop(self, ids: NDArray[np.int64], keys: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Mask (n,) of the rows that fit; sets the limits of the groups that lose rows."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.memory.memory import Memory
@@ -56,6 +57,17 @@ class Reservoir(Memory):
             slots, entering = self._closed(slots, entering)
         # Of several rows that draw one slot the last stays, as if they had come one by one.
         self.storage.write(torch.from_numpy(slots), batch, torch.from_numpy(entering))
+
+    def expire(self, rows: Tensor) -> int:
+        """Erase rows of a past that is over: of all rows seen, the share that stays counts on.
+
+        Raises:
+            InvalidValue: a mask of another length, or an index out of range.
+        """
+        before = len(self)
+        erased = self.erase(rows)
+        self.seen = round(self.seen * len(self) / max(1, before))
+        return erased
 
     def _closed(self, slots: Index, rows: Index) -> tuple[Index, Index]:
         """The last row for each slot, those for empty slots in the first ones of these."""
