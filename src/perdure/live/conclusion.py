@@ -1,0 +1,157 @@
+"""The end of an update: the gate looks, and one transaction writes down all that follows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from perdure.live import audit, evaluation, ledger, spans
+from perdure.live.aliases import point, serve
+from perdure.live.freezing import frozen
+from perdure.live.gate import examine, record
+from perdure.live.gate.verdict import Verdict
+from perdure.live.jobs import Job, check_goes_on, finish
+from perdure.live.project import Project
+from perdure.live.registry import Version
+
+ACTOR = "updater"
+
+
+def conclude(project: Project, job: Job) -> Verdict:
+    """Judge the version that a job made, and let follow what the mode says.
+
+    Examination changes nothing, so a crash before the transaction has it done again. In mode
+    `auto` the champion is replaced if it is still the one that the challenger was compared with.
+
+    Returns:
+        The verdict, of the interpolated version where the gate made one.
+
+    Raises:
+        Conflict: the job was cancelled, or a subject was erased since it began.
+    """
+    assert job.version is not None  # noqa: S101
+    found = project.registry.get(job.version)
+    made = project.registry.get(found.note.get("interpolated", {}).get("from", found.version))
+    evaluation.take(project, made.upto)
+    champion = project.registry.champion()
+    examined = examine(project, made, champion)
+    verdict = examined.verdict
+    if examined.state is not None:  # where a crash came in between, it was made before
+        new = found == made
+        made = _interpolated(project, job, made, examined.state, verdict) if new else found
+    size, accuracy = made.bytes, verdict.accuracy
+
+    def work(connection: sqlite3.Connection) -> None:
+        check_goes_on(connection, job.id)
+        record(connection, made.version, examined)
+        connection.execute(
+            "UPDATE versions SET state = ? WHERE version = ?",
+            (_state_of(verdict), made.version),
+        )
+        connection.execute(
+            "UPDATE versions SET state = CASE upto WHEN ? THEN 'refused' ELSE 'undecided' END"
+            " WHERE job = ? AND version != ?",
+            (made.upto, job.id, made.version),
+        )
+        ledger.write(connection, job, made.note, size, accuracy)
+        _follow(connection, project, made, champion, verdict)
+        finish(connection, job.id, "done", version=made.version)
+
+    project.database.transact(work)
+    settle(project)
+    return verdict
+
+
+def settle(project: Project) -> None:
+    """Close the span of time that the champion has learnt; done again, it changes nothing."""
+    champion = project.registry.champion()
+    if champion is not None:
+        spans.close(project, champion.upto)
+    if not project.settings.retention.raw:
+        evaluation.clear(project)
+
+
+def verdict_of(project: Project, job: Job) -> Verdict | None:
+    """What the gate said of the version that a job made; None before it has spoken."""
+    held = project.database.one(
+        "SELECT report FROM verdicts WHERE version = ? ORDER BY id DESC", (job.version,)
+    )
+    return None if held is None else Verdict.from_dict(json.loads(held["report"]))
+
+
+def _follow(
+    connection: sqlite3.Connection,
+    project: Project,
+    made: Version,
+    champion: Version | None,
+    verdict: Verdict,
+) -> None:
+    mode = project.settings.update.mode
+    if mode == "apprentice":
+        point(connection, shadow=made.version)
+    if verdict.word == "promote" and mode == "auto" and frozen(project.database) is None:
+        now = connection.execute("SELECT version FROM aliases WHERE name = 'champion'").fetchone()
+        if (None if now is None else now["version"]) == (champion and champion.version):
+            serve(connection, made.version, ACTOR, verdict.summary)
+    if verdict.word == "refuse":
+        _set_aside(connection, project, made, verdict)
+
+
+def _set_aside(
+    connection: sqlite3.Connection, project: Project, made: Version, verdict: Verdict
+) -> None:
+    if not project.settings.abuse.quarantine:
+        return
+    count = connection.execute(
+        "UPDATE examples SET use = 'quarantine' WHERE use IN ('train', 'evaluate')"
+        " AND seq > ? AND seq <= ? AND seq > (SELECT coalesce(max(upto), 0) FROM versions"
+        " JOIN aliases USING (version) WHERE name = 'champion')",
+        (made.after, made.upto),
+    ).rowcount
+    connection.execute(
+        "DELETE FROM evaluation WHERE key IN (SELECT key FROM rows JOIN examples USING (position)"
+        " WHERE use = 'quarantine')"
+    )
+    detail = {"version": made.version, "rows": count, "reason": verdict.summary}
+    audit.write(connection, ACTOR, "quarantine", detail)
+
+
+def release(project: Project, actor: str, reason: str) -> int:
+    """Let rows that were set aside be used after all, as new examples; says how many."""
+
+    def work(connection: sqlite3.Connection) -> int:
+        found = connection.execute(
+            "SELECT position, label, revision, labelled,"
+            " CASE part WHEN 'train' THEN 'train' ELSE 'evaluate' END"
+            " FROM examples JOIN rows USING (position) WHERE use = 'quarantine' ORDER BY seq"
+        ).fetchall()
+        connection.execute("DELETE FROM examples WHERE use = 'quarantine'")
+        connection.executemany(
+            "INSERT INTO examples (position, label, revision, labelled, use)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [tuple(row) for row in found],
+        )
+        audit.write(connection, actor, "release", {"rows": len(found), "reason": reason})
+        return len(found)
+
+    return project.database.transact(work)
+
+
+def _interpolated(
+    project: Project, job: Job, made: Version, state: dict[str, Any], verdict: Verdict
+) -> Version:
+    """The version between champion and challenger that the gate lets through."""
+    number = project.registry.create(
+        state,
+        parent=made.parent,
+        job=job.id,
+        after=made.after,
+        upto=made.upto,
+        note={**made.note, "interpolated": {"from": made.version, "share": verdict.share}},
+    )
+    return project.registry.get(number)
+
+
+def _state_of(verdict: Verdict) -> str:
+    return {"promote": "blessed", "refuse": "refused"}.get(verdict.word, "undecided")

@@ -1,0 +1,116 @@
+"""What is kept and what goes: every table and file of a state directory is bounded here."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from perdure.live import files
+from perdure.live.alone import LOCK
+from perdure.live.project import Project
+from perdure.live.registry import folder_name
+from perdure.live.settings import Settings
+from perdure.live.update import checkpoint_name
+
+REQUEST_DAYS, REQUESTS, JOBS, DRIFTS, VERSIONS = 7, 1_000_000, 1000, 1000, 1000
+
+
+def tidy(project: Project) -> None:
+    """Let go of what the settings no longer keep; bytes that go are written over.
+
+    Rows that wait to be learnt never go, whatever the settings.
+    """
+    project.database.transact(lambda c: _trim_log(c, project))
+    project.database.transact(_trim_tables)
+    project.registry.prune(project.settings.retention.versions)
+    sweep(project)
+    wipe(project)
+
+
+def sweep(project: Project) -> list[Path]:
+    """Remove what crashes left and nobody speaks of any more; nobody else may be at work.
+
+    That is: folders of versions that never came to be, or that were to go; checkpoints of jobs
+    that have ended; bytes of rows that were never committed.
+
+    Returns:
+        What was removed.
+    """
+    gone = leftovers(project)
+    for path in gone:
+        files.remove(path)
+    project.database.transact(project.segments.blank_remains)
+    return gone
+
+
+def leftovers(project: Project) -> list[Path]:
+    """Files and folders of versions and updates that the database does not speak of."""
+    present = project.database.read(
+        "SELECT version, redactions FROM versions WHERE state != 'removed'"
+    )
+    running = project.database.read("SELECT id FROM jobs WHERE state = 'running'")
+    spoken = {LOCK, *(folder_name(row["version"], row["redactions"]) for row in present)}
+    spoken |= {checkpoint_name(row["id"]) for row in running}
+    there = [*project.registry.folder.iterdir(), *(project.directory / "work").iterdir()]
+    return sorted(path for path in there if path.name not in spoken)
+
+
+def wipe(project: Project) -> None:
+    """Remove the files of segments that hold no row, and write zeros over rows that are gone."""
+    project.segments.remove(project.database.transact(project.segments.drop_unused))
+    found = project.database.read("SELECT segment, slot FROM blanks")
+    if found:
+        places = [(row["segment"], row["slot"]) for row in found]
+        project.segments.blank(places)
+        project.database.transact(
+            lambda c: c.executemany("DELETE FROM blanks WHERE segment = ? AND slot = ?", places)
+        )
+    project.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _trim_log(connection: sqlite3.Connection, project: Project) -> None:
+    kept, now = project.settings.log, time.time()
+    learnt = _learnt(connection, project.settings)
+    last = connection.execute("SELECT max(position) FROM rows").fetchone()[0] or 0
+    oldest = last - kept.keep_rows if project.settings.retention.raw else last
+    since = 0.0 if kept.keep_days is None else now - kept.keep_days * 86400
+    connection.execute(
+        "DELETE FROM rows WHERE (position <= :oldest OR received < :since) AND NOT EXISTS"
+        " (SELECT 1 FROM examples e WHERE e.position = rows.position AND e.seq > :learnt)"
+        " AND (EXISTS (SELECT 1 FROM examples e WHERE e.position = rows.position)"
+        "      OR position <= :last - :keep OR received < :since)",
+        {"oldest": oldest, "since": since, "learnt": learnt, "last": last, "keep": kept.keep_rows},
+    )
+
+
+def _learnt(connection: sqlite3.Connection, settings: Settings) -> int:
+    """The seq up to which nobody will read an example again."""
+    if settings.update.mode == "observe":
+        sql = "SELECT seq FROM watch"
+    elif not settings.retention.raw:  # an update has seen them: nothing may stay of them
+        sql = "SELECT max(upto) FROM jobs WHERE state = 'done'"
+    else:
+        sql = "SELECT upto FROM versions JOIN aliases USING (version) WHERE name = 'champion'"
+    found = connection.execute(sql).fetchone()
+    watched = connection.execute("SELECT seq FROM watch").fetchone()
+    learnt = 0 if found is None or found[0] is None else int(found[0])
+    return min(learnt, 0 if watched is None else int(watched[0]))
+
+
+def _trim_tables(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "DELETE FROM requests WHERE at < ? OR rowid <= (SELECT max(rowid) FROM requests) - ?",
+        (time.time() - REQUEST_DAYS * 86400, REQUESTS),
+    )
+    connection.execute(
+        "DELETE FROM jobs WHERE state NOT IN ('queued', 'running')"
+        " AND id <= (SELECT max(id) FROM jobs) - ?",
+        (JOBS,),
+    )
+    connection.execute("DELETE FROM drifts WHERE id <= (SELECT max(id) FROM drifts) - ?", (DRIFTS,))
+    gone = "(SELECT version FROM versions WHERE state = 'removed' AND version <="
+    gone += " (SELECT max(version) FROM versions) - ?)"
+    for table in ("accuracy", "verdicts", "ledger", "versions"):
+        sql = f"DELETE FROM {table} WHERE version IN {gone}"  # noqa: S608 - a name of ours
+        connection.execute(sql, (VERSIONS,))

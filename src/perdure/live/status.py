@@ -1,0 +1,81 @@
+"""How a state directory is doing, in plain values: for the command line, the API and the pages."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from perdure.live import shift, triggers, watch
+from perdure.live.freezing import frozen
+from perdure.live.project import Project
+
+
+def status(project: Project) -> dict[str, Any]:
+    """Everything that `perdure status` says.
+
+    Returns:
+        name, mode, frozen, aliases, generation, champion, log (head, learnt, new, quarantined,
+        waiting for labels, rows), job (the one that runs or waits), accuracy (prequential),
+        drift (the last one), next (when an update is due, or why not), warnings (sentences that
+        call for somebody).
+    """
+    registry, log = project.registry, project.log
+    champion = registry.champion()
+    learnt = 0 if champion is None else champion.upto
+    held, job = frozen(project.database), project.jobs.open()
+    return {
+        "name": project.settings.name,
+        "directory": str(project.directory),
+        "mode": project.settings.update.mode,
+        "frozen": None if held is None else {"actor": held.actor, "reason": held.reason},
+        "aliases": registry.aliases(),
+        "generation": registry.generation(),
+        "champion": None
+        if champion is None
+        else {"version": champion.version, "upto": champion.upto, "created": champion.created},
+        "classes": project.classes(),
+        "log": {
+            "rows": int(project.database.value("SELECT count(*) FROM rows")),
+            "head": log.head(),
+            "learnt": learnt,
+            "new": log.count(learnt),
+            "quarantined": log.count(0, use="quarantine"),
+            "waiting_for_label": _waiting(project),
+            "scored": project.database.value("SELECT seq FROM watch") or 0,
+        },
+        "job": None if job is None else {**vars(job)},
+        "accuracy": watch.accuracy(project),
+        "drift": watch.last_drift(project),
+        "next": triggers.explain(project, time.time()),
+        "warnings": warnings(project),
+    }
+
+
+def warnings(project: Project) -> list[str]:
+    """What somebody should look at, a sentence each; empty where all is well."""
+    found = []
+    held, champion = frozen(project.database), project.registry.champion()
+    if held is not None:
+        found.append(f"frozen by {held.actor}: {held.reason}; `perdure unfreeze` goes on")
+    if champion is not None and champion.tainted is not None:
+        found.append(
+            f"version {champion.version}, which serves, learnt from a subject who was erased "
+            "since; `perdure erase --rebuild exact` trains it again without"
+        )
+    last = project.jobs.latest(limit=1)
+    if last and last[0].state == "failed":
+        found.append(f"the last update failed: {last[0].error}")
+    pending = project.database.value("SELECT count(*) FROM blanks")
+    if pending:
+        found.append(f"{pending} rows that are gone are still to be written over")
+    shifted = shift.found(project)
+    return found if shifted is None else [*found, shifted]
+
+
+def _waiting(project: Project) -> int:
+    return int(
+        project.database.value(
+            "SELECT count(*) FROM rows WHERE NOT EXISTS"
+            " (SELECT 1 FROM examples WHERE examples.position = rows.position)"
+        )
+    )

@@ -1,0 +1,149 @@
+"""The process that learns: watches, decides, folds, has the gate look, and promotes.
+
+    python -m perdure.live.updater DIRECTORY
+
+One at a time works on a directory. Killed at any moment, the next one goes on where it stopped:
+what it does is written in the database, a transaction a step.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from perdure.errors import PerdureError
+from perdure.live import erasure, evaluation, keeping, ledger, rebuild, triggers, update, watch
+from perdure.live.alone import alone
+from perdure.live.conclusion import conclude, settle
+from perdure.live.jobs import Job
+from perdure.live.project import Project
+from perdure.live.refusals import Conflict
+from perdure.live.update import Report, unheard
+
+log = logging.getLogger(__name__)
+POLL_SECONDS, RETRY_SECONDS = 0.2, 5.0
+
+
+def turn(project: Project, report: Report = unheard) -> Job | None:
+    """One turn of the loop: watch what came in, and do the job that waits, if one does.
+
+    Returns:
+        The job that was done, ended, or None where there was nothing to do.
+    """
+    now = time.time()
+    erasure.finish(project)
+    project.labels.expire(now)
+    watch.advance(project, now)
+    job = project.jobs.open()
+    if job is None:
+        wanted = triggers.due(project, now)
+        if wanted is None:
+            return None
+        job = project.jobs.ask("update", wanted.reason, "updater", wanted.to_dict())
+    return perform(project, job, report)
+
+
+def waited_for(project: Project, job: Job, report: Report = unheard) -> Job:
+    """Wait for a job's end; where no updater is at work, do it here.
+
+    Args:
+        project: whose job it is.
+        job: queued or running.
+        report: is told the batches learnt and their total.
+    """
+    while job.state in ("queued", "running"):
+        try:
+            with alone(project.directory):
+                turn(project, report)
+        except Conflict:  # a running service has an updater: it does the work
+            report(job.progress.get("batches", 0), job.progress.get("of", 1))
+            time.sleep(POLL_SECONDS)
+        job = project.jobs.get(job.id)
+    return job
+
+
+def perform(project: Project, job: Job, report: Report = unheard) -> Job:
+    """Do a job to its end: fold, write the version, judge it, and let it serve or not."""
+    try:
+        settle(project)
+        job = _learnt(project, job, report)
+        conclude(project, job)
+        if ledger.twin_is_due(project):
+            _measure_twin(project, job)
+    except Conflict as refused:
+        project.jobs.fail(job.id, str(refused))
+        log.warning("job %d was given up: %s", job.id, refused)
+    except (OSError, sqlite3.Error):
+        raise  # no fault of the job: it goes on when there is room again
+    except Exception as error:
+        project.jobs.fail(job.id, str(error) or type(error).__name__)
+        log.exception("job %d failed", job.id)
+    update.path_of(project, job).unlink(missing_ok=True)
+    keeping.tidy(project)
+    return project.jobs.get(job.id)
+
+
+def _learnt(project: Project, job: Job, report: Report) -> Job:
+    """The job with the version that it made, now or before a crash."""
+
+    def said(done: int, total: int) -> None:
+        project.jobs.beat(job.id, batches=done, of=total)
+        report(done, total)
+
+    if job.kind == "rebuild":
+        return rebuild.learn(project, rebuild.plan(project, job), said)
+    job = update.plan(project, job)
+    if job.version is not None:
+        return job
+    made = update.fold(project, job, said)
+    project.registry.create(
+        made.learner.state_dict(),
+        parent=job.parent,
+        job=job.id,
+        after=job.after or 0,
+        upto=job.upto or 0,
+        note=ledger.cost_note(made),
+    )
+    return project.jobs.get(job.id)
+
+
+def _measure_twin(project: Project, job: Job) -> None:
+    learner, cost, rows = ledger.train_twin(project, job.upto or 0)
+    ledger.enter_twin(project, job, cost, rows, evaluation.accuracy(project, learner))
+
+
+def run(directory: Path) -> None:
+    """Take turns until told to stop by SIGTERM or Ctrl-C."""
+    stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        raise SystemExit(0)  # what was learnt since the last checkpoint is learnt again
+
+    signal.signal(signal.SIGTERM, stop)
+    with Project(directory) as project, alone(directory):
+        parent = os.getppid()
+        while not stopping and os.getppid() == parent:
+            try:
+                idle = turn(project) is None
+            except (OSError, sqlite3.OperationalError):
+                log.exception("the disk or the database would not; once more in a while")
+                time.sleep(RETRY_SECONDS)
+            else:
+                time.sleep(POLL_SECONDS if idle else 0)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s updater %(message)s")
+    try:
+        run(Path(sys.argv[1]))
+    except PerdureError as error:
+        sys.exit(json.dumps({"error": str(error)}))
