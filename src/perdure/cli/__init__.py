@@ -13,8 +13,25 @@ from perdure import __version__
 from perdure.cli.advise import advise
 from perdure.cli.bench import bench
 from perdure.cli.demo import demo
+from perdure.cli.diff import diff
+from perdure.cli.drift import drift
+from perdure.cli.erase import erase
+from perdure.cli.eval import evaluate
+from perdure.cli.export import export
+from perdure.cli.freeze import freeze
+from perdure.cli.fsck import fsck
+from perdure.cli.ingest import ingest
+from perdure.cli.init import init
+from perdure.cli.label import label
 from perdure.cli.methods import methods
+from perdure.cli.promote import promote
 from perdure.cli.report import report
+from perdure.cli.rollback import rollback
+from perdure.cli.serve import serve
+from perdure.cli.status import status
+from perdure.cli.tokens import tokens
+from perdure.cli.unfreeze import unfreeze
+from perdure.cli.update import update
 from perdure.errors import PerdureError
 
 __all__ = ["main"]
@@ -29,8 +46,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, bench, report, methods, advise):
-    app.command()(verb)
+LAB = (demo, bench, report, methods, advise)
+LOOP = (init, serve, ingest, label, status, drift, update, promote, rollback)
+CARE = (diff, freeze, unfreeze, erase, fsck, export)
+for verbs, panel in ((LAB, "The lab"), (LOOP, "The live loop"), (CARE, "Care of the loop")):
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(verb)
+app.command("eval", rich_help_panel="Care of the loop")(evaluate)
+app.add_typer(tokens, name="tokens", rich_help_panel="Care of the loop")
 
 
 def _show_version(wanted: bool) -> None:

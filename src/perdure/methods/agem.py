@@ -23,17 +23,16 @@ class AGEM(Method):
         applied = g - (g^T r / r^T r) r    where g^T r < 0, otherwise g
 
     Source: Chaudhry et al. 2019, eq. 11, https://arxiv.org/abs/1812.00420.
-    Differs: classes share the capacity equally, each by a reservoir, where the paper gives each a
-        ring of fixed size. Without task ids r also sees what "step" has of the task in progress.
-    Needs: class labels; with "boundary", a boundary with data. Costs a forward and a backward pass
-        over `rows` rows in each step.
+    Differs: classes share the capacity equally, each by a reservoir; the paper has rings of fixed
+        size, as with `quota`. Without task ids r also sees what "step" has of the task in progress.
+    Needs: class labels; with "boundary", a boundary with data. Costs a pass over `rows` a step.
     Keeps: `capacity` raw rows.
 
     Args:
         capacity: rows of all classes together, >= 1.
         rows: drawn from the memory in a step, >= 1; r is taken over those of past tasks.
-        write: "boundary" fills the memory from each task's rows when it ends, "step" from the
-            rows of every update, for streams without boundaries.
+        write: "boundary" fills the memory from each task's rows when it ends, "step" as they come.
+        quota: rows a class at most, >= 1; None sets no limit but its share.
 
     Raises:
         InvalidValue: an argument out of range.
@@ -47,14 +46,18 @@ class AGEM(Method):
 
     keeps = ("memory",)
 
-    def __init__(self, capacity: int = 1000, rows: int = 256, write: Write = "boundary") -> None:
+    def __init__(
+        self,
+        capacity: int = 1000,
+        rows: int = 256,
+        write: Write = "boundary",
+        quota: int | None = None,
+    ) -> None:
         check_range("AGEM", "rows", rows, 1, float("inf"))
         if write not in get_args(Write):
             raise InvalidValue(f"AGEM: write is {write!r}; it must be 'boundary' or 'step'")
-        self.capacity = capacity
-        self.rows = rows
-        self.write = write
-        self.memory = Balanced(capacity, by="class")
+        self.capacity, self.rows, self.write, self.quota = capacity, rows, write, quota
+        self.memory = Balanced(capacity, "class", quota)
         ends = write == "boundary"
         self.needs = Needs(boundaries=ends, data=ends, raw_rows=True)
 
@@ -68,13 +71,13 @@ class AGEM(Method):
         past = self._past(step)
         if past is None:
             return grads
-        learner = step.learner
-        outputs = learner.forward(learner.prepare(past.x), past.task)
-        reference = step.grads(learner.loss(outputs, past.y))
-        inner = tree.dot(grads, reference)
-        if inner >= 0:
+        outputs = step.learner.forward(step.learner.prepare(past.x), past.task)
+        reference = step.grads(step.learner.loss(outputs, past.y))
+        inner, size = tree.dot(grads, reference), tree.dot(reference, reference)
+        # Where the memory is learned so well that r squares to nothing, r is no direction.
+        if inner >= 0 or size < torch.finfo(size.dtype).tiny:
             return grads
-        return tree.combine(grads, reference, -float(inner / tree.dot(reference, reference)))
+        return tree.combine(grads, reference, -float(inner / size))
 
     def settle(self, step: Step) -> None:
         """Write this update's new rows, where every update writes."""
@@ -89,10 +92,8 @@ class AGEM(Method):
     def _past(self, step: Step) -> Batch | None:
         """Rows drawn from the memory, but for those of the tasks that are coming in."""
         rows, current = self.memory.sample(self.rows), step.current_rows()[0].task
-        if rows is None:
-            return None
-        if rows.task is not None and current is not None:
+        if rows is not None and rows.task is not None and current is not None:
             incoming = {*current.tolist()}
             past = [task not in incoming for task in rows.task.tolist()]
             rows = rows if all(past) else rows[torch.tensor(past)]
-        return step.learner.engine.place(rows) if len(rows) else None
+        return step.learner.engine.place(rows) if rows is not None and len(rows) else None

@@ -24,7 +24,9 @@ class SI(Method):
 
     Source: Zenke et al. 2017, eq. 3-5, https://arxiv.org/abs/1703.04200.
     Differs: g holds the gradient of the penalty too, as in van de Ven's implementation, and
-        negative paths stay; the authors' program takes the task's loss alone.
+        negative paths stay; the authors' program takes the task's loss alone. At that
+        implementation's strength for domain, 5e4, initialisations end at 76 to 82 on Split
+        Fashion-MNIST, and so does a loop written apart from this one; its own one run gave 88.
     Needs: boundaries; no rows there. A step costs two passes over the parameters.
     Keeps: four tensors a parameter, however many tasks.
 

@@ -1,0 +1,38 @@
+"""`perdure export`: take a version out of the directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perdure.cli.directory import HERE, Directory, Json, opened, say
+
+Target = Annotated[Path, typer.Argument(help="A directory to make.")]
+Version = Annotated[str, typer.Option(help="A number or an alias.")]
+Bare = Annotated[
+    bool, typer.Option("--weights-only", help="Without memory, optimiser and other state.")
+]
+
+
+def export(
+    target: Target,
+    version: Version = "champion",
+    weights_only: Bare = False,
+    directory: Directory = HERE,
+    as_json: Json = False,
+) -> None:
+    """Write a version with its settings, model file and classes to TARGET: all that serving needs.
+
+    For example:
+
+        perdure export ../release
+        perdure export ../release --version 7 --weights-only
+    """
+    from perdure.live.exporting import export as write
+
+    with opened(directory) as project:
+        name = int(version) if version.isdigit() else version
+        held = write(project, name, target, weights_only=weights_only)
+    say(held, as_json, f"version {held['version']} lies in {target}")

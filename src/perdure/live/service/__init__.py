@@ -1,0 +1,1 @@
+"""The HTTP service: predictions, examples and labels in, versions managed, metrics out."""
