@@ -62,12 +62,32 @@ def test_a_memory_that_agrees_changes_nothing() -> None:
     assert torch.equal(weights(bare), weights(agem))
 
 
+@pytest.mark.parametrize("margin", [45.0, 60.0, 120.0])
+def test_a_memory_that_is_learned_to_the_last_bit_leaves_the_weights_finite(margin) -> None:
+    """Its gradient is about exp(-margin) and squares to less than float32 holds, or to zero."""
+    model = nn.Linear(1, 2, bias=False)
+    learner = Learner(model, methods.AGEM(rows=1), optimizer=SGD)
+    model.weight.data = torch.tensor([[0.0], [margin]])
+    learner.consolidate(Batch(torch.ones(1, 1), torch.tensor([1]), task=0))
+    learner.observe(Batch(torch.ones(1, 1), torch.tensor([0]), task=1))
+    moved = (model.weight.detach().flatten() - torch.tensor([0.0, margin])).abs()
+    assert float(moved.max()) <= 0.11
+
+
 def test_boundaries_write_the_task_that_ended() -> None:
     """With write="boundary" nothing is held before the first boundary, and then its classes are."""
     learner = model_with(methods.AGEM(capacity=6))
     learner.observe(a_batch(0))
     assert len(learner.methods[0].memory) == 0
     learner.consolidate(a_batch(0))
+    assert learner.methods[0].memory.group_counts() == {0: 3, 1: 3}
+
+
+def test_a_quota_gives_each_class_as_much_from_the_first_task_on() -> None:
+    """3 of the 8 rows of each class, although the capacity would hold all 16."""
+    learner = model_with(methods.AGEM(capacity=100, quota=3))
+    learner.consolidate(a_batch(0))
+    learner.consolidate(a_batch(1))
     assert learner.methods[0].memory.group_counts() == {0: 3, 1: 3}
 
 
@@ -112,7 +132,7 @@ def test_its_needs_follow_from_when_it_writes() -> None:
         model_with(methods.AGEM()).consolidate()
 
 
-@pytest.mark.parametrize("wrong", [{"rows": 0}, {"capacity": 0}, {"write": "never"}])
+@pytest.mark.parametrize("wrong", [{"rows": 0}, {"capacity": 0}, {"write": "never"}, {"quota": 0}])
 def test_an_argument_out_of_range_is_refused(wrong) -> None:
     """By name."""
     with pytest.raises(InvalidValue, match=next(iter(wrong))):

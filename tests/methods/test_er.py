@@ -38,7 +38,7 @@ def test_the_mean_over_all_rows_by_hand() -> None:
 def test_a_share_mixes_the_two_means(share, recalled) -> None:
     """(1 - share) * mean of 4 incoming + share * mean of any number recalled, from torch's loss."""
     learner = linear(methods.ER(capacity=10, rows=recalled, mix=share))
-    learner.observe(rows(0, 4))
+    learner.observe(rows(0, 10))
     weights = learner.model.weight.detach().clone()
     step = learner.observe(rows(1, 4))
     each = F.cross_entropy(step.batch.x @ weights.T, step.batch.y, reduction="none")
@@ -73,8 +73,20 @@ def test_as_many_rows_are_recalled_as_come_in_or_as_were_asked_for() -> None:
     """`rows=None` follows the batch; a number does not."""
     for given, batch, recalled in ((None, 5, 5), (3, 5, 3), (9, 2, 9)):
         learner = linear(methods.ER(capacity=10, rows=given))
-        learner.observe(rows(0, batch))
+        learner.observe(rows(0, 10))
         assert batch + recalled == len(learner.observe(rows(1, batch)).batch)
+
+
+def test_a_memory_of_no_more_rows_than_that_is_recalled_whole() -> None:
+    """Each of 4 rows once where 9 were asked for, and where 4 were; of 5 rows any 4."""
+    for asked in (9, 4):
+        learner = linear(methods.ER(capacity=10, rows=asked))
+        first = rows(0, 4)
+        learner.observe(first)
+        assert torch.equal(first.x, learner.observe(rows(1, 2)).batch.x[2:])
+    learner = linear(methods.ER(capacity=10, rows=4))
+    learner.observe(rows(0, 5))
+    assert 6 == len(learner.observe(rows(1, 2)).batch)
 
 
 def test_every_step_writes_new_rows_once_and_recalled_ones_never() -> None:
@@ -153,7 +165,7 @@ def test_it_is_combined_with_itself_by_nobody() -> None:
 def test_it_forgets_less_than_fine_tuning() -> None:
     """Two tasks of two classes: fine-tuning loses the first one whole, replay keeps most of it."""
     assert accuracy_on_first_task() < 0.05
-    assert accuracy_on_first_task(methods.ER(capacity=20)) > 0.8
+    assert accuracy_on_first_task(methods.ER(capacity=80, mix=0.8)) > 0.8
     assert accuracy_on_first_task(methods.ER(40, write="boundary", mix="tasks")) > 0.8
 
 

@@ -1,0 +1,267 @@
+"""Micro-batched predictions beside a bare FastAPI endpoint that makes one forward pass each.
+
+Both sides run the same learner behind uvicorn on loopback, one process each, and answer the same
+rows (784 floats as JSON) over the same number of kept-alive connections. Rounds alternate between
+the sides, so that a busy machine troubles both alike; a ratio is the median over rounds of ours
+over theirs, in requests per CPU-second of the server and per second of the clock. Latency at rest
+is that of one caller who waits for each answer. One thread.
+
+Run: `python benchmarks/serving.py`, or with other connections: `python benchmarks/serving.py 8 64`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import torch
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from perdure.live.project import Project
+from perdure.live.service import run
+from perdure.live.tokens import Tokens
+
+RESULTS = Path(__file__).parent / "results" / "serving.json"
+ROUNDS, SECONDS = 5, 1.0
+SETTINGS = """
+name = "bench"
+[schema]
+kind = "tensor"
+shape = [784]
+classes = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+[learner]
+methods = []
+[log]
+predictions = "{predictions}"
+"""
+MODEL = """
+from torch.nn import Linear, ReLU, Sequential
+
+
+def build(schema, classes):
+    return Sequential(Linear(784, 256), ReLU(), Linear(256, 256), ReLU(), Linear(256, classes))
+"""
+SIDES = ("bare", "off", "buffered", "durable")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One side's requests in one stretch of time."""
+
+    side: str
+    connections: int
+    requests: int
+    seconds: float
+    cpu_seconds: float
+
+
+def serve(side: str, directory: Path, port: int) -> None:
+    """One side in this process, until it is told to stop."""
+    project = Project(directory)
+    if side != "bare":
+        run.serve(project, port=port, learn=False)
+        return
+    torch.set_num_threads(1)
+    uvicorn.run(bare(project), port=port, log_level="warning", access_log=False)
+
+
+class Question(BaseModel):
+    inputs: list[float]
+
+
+class Answer(BaseModel):
+    label: int
+    probabilities: list[float]
+
+
+def bare(project: Project) -> FastAPI:
+    """The endpoint that one writes first."""
+    learner = project.load("champion")
+    app = FastAPI()
+
+    @app.post("/predict")
+    async def predict(question: Question) -> Answer:
+        out = learner.predict(torch.tensor([question.inputs]))
+        probabilities = torch.softmax(out, dim=1)[0]
+        return Answer(label=int(probabilities.argmax()), probabilities=probabilities.tolist())
+
+    return app
+
+
+# -- the callers ---------------------------------------------------------------------------------
+
+
+def request(side: str, token: str) -> bytes:
+    """One request as bytes on the wire."""
+    row = torch.rand(784, generator=torch.Generator().manual_seed(0)).tolist()
+    row = [round(number, 4) for number in row]
+    if side == "bare":
+        path, body = "/predict", {"inputs": row}
+    else:
+        tensor = {"name": "input", "shape": [1, 784], "datatype": "FP32", "data": row}
+        path, body = "/v2/models/bench/infer", {"inputs": [tensor]}
+    data = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    return head.encode() + data
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send, and read the answer to its end; anything but 200 is an error."""
+    writer.write(data)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    await reader.readexactly(length)
+
+
+async def load(port: int, data: bytes, connections: int, seconds: float) -> list[float]:
+    """The latencies of all requests of so many callers, each of whom waits for his answer."""
+    end = time.perf_counter() + seconds
+    latencies = []
+
+    async def call() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (start := time.perf_counter()) < end:
+            await ask(reader, writer, data)
+            latencies.append(time.perf_counter() - start)
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(call() for _ in range(connections)))
+    return latencies
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far, all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# -- the race ------------------------------------------------------------------------------------
+
+
+def begin(folder: Path, side: str) -> tuple[Path, str]:
+    """A project with one version that serves; its directory and a token."""
+    directory = folder / side
+    directory.mkdir()
+    how = "off" if side == "bare" else side
+    (directory / "perdure.toml").write_text(SETTINGS.format(predictions=how))
+    (directory / "model.py").write_text(MODEL)
+    with Project(directory) as project:
+        job = project.jobs.ask("update", "a benchmark", "bench")
+        project.jobs.start(job.id, None, 0, 0)
+        state = project.learner().state_dict()
+        number = project.registry.create(state, parent=None, job=job.id, after=0, upto=0, note={})
+        project.registry.promote(number, actor="bench", reason="the only one")
+        return directory, Tokens(project.database).create("bench", ["predict"])
+
+
+def wait(port: int) -> None:
+    """Until the server takes connections."""
+    for _ in range(600):
+        try:
+            asyncio.run(load(port, b"GET /ping HTTP/1.1\r\nHost: b\r\n\r\n", 1, 0.0))
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(f"nothing answers on port {port}")
+
+
+def race(connections: list[int]) -> tuple[list[Round], dict[str, list[float]]]:
+    """All rounds, and each side's latencies at rest."""
+    rounds, rest = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        held = {}
+        for offset, side in enumerate(SIDES):
+            directory, token = begin(Path(folder), side)
+            port = 18440 + offset
+            command = [sys.executable, __file__, "--serve", side, str(directory), str(port)]
+            held[side] = (subprocess.Popen(command), port, request(side, token))
+        try:
+            for side, (_, port, data) in held.items():
+                wait(port)
+                asyncio.run(load(port, data, 4, 0.5))
+                rest[side] = asyncio.run(load(port, data, 1, 3.0))
+            for number in range(ROUNDS):
+                for count in connections:
+                    for side in SIDES if number % 2 else SIDES[::-1]:
+                        process, port, data = held[side]
+                        rounds.append(stretch(side, process.pid, port, data, count))
+        finally:
+            for process, _, _ in held.values():
+                process.terminate()
+                process.wait()
+    return rounds, rest
+
+
+def stretch(side: str, pid: int, port: int, data: bytes, count: int) -> Round:
+    """One round of one side."""
+    cpu, start = cpu_seconds(pid), time.perf_counter()
+    latencies = asyncio.run(load(port, data, count, SECONDS))
+    return Round(side, count, len(latencies), time.perf_counter() - start, cpu_seconds(pid) - cpu)
+
+
+def ratio(rounds: list[Round], side: str, connections: int, per: str) -> float:
+    """Median over rounds of a side's rate over the bare endpoint's."""
+
+    def rates(name: str) -> list[float]:
+        held = [r for r in rounds if r.side == name and r.connections == connections]
+        return [r.requests / getattr(r, per) for r in held]
+
+    return median(a / b for a, b in zip(rates(side), rates("bare"), strict=True))
+
+
+def main(connections: list[int]) -> None:
+    rounds, rest = race(connections)
+    table = Table("predictions", "connections", "x per CPU-second", "x per second", "requests/s")
+    for count in connections:
+        for side in SIDES:
+            held = [r for r in rounds if r.side == side and r.connections == count]
+            speed = median(r.requests / r.seconds for r in held)
+            table.add_row(
+                side,
+                str(count),
+                f"{ratio(rounds, side, count, 'cpu_seconds'):.2f}",
+                f"{ratio(rounds, side, count, 'seconds'):.2f}",
+                f"{speed:.0f}",
+            )
+    latency = Table("predictions", "p50 ms at rest", "p99 ms at rest")
+    for side, seconds in rest.items():
+        cuts = quantiles(seconds, n=100)
+        latency.add_row(side, f"{1000 * cuts[49]:.2f}", f"{1000 * cuts[98]:.2f}")
+    console = Console()
+    console.print(table, latency)
+    RESULTS.parent.mkdir(exist_ok=True)
+    said = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "rounds": [asdict(one) for one in rounds],
+        "rest_p50_p99_seconds": {
+            side: [quantiles(s, n=100)[49], quantiles(s, n=100)[98]] for side, s in rest.items()
+        },
+    }
+    RESULTS.write_text(json.dumps(said, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    else:
+        main([int(count) for count in sys.argv[1:]] or [1, 8, 32])
