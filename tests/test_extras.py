@@ -20,7 +20,16 @@ MODULES = {
     "pandas": "pandas",
     "pyarrow": "pyarrow",
     "pillow": "PIL",
+    "croniter": "croniter",
+    "fastapi": "fastapi",
+    "httpx": "httpx",
+    "prometheus-client": "prometheus_client",
+    "pydantic": "pydantic",
+    "river": "river",
+    "uvicorn": "uvicorn",
 }
+# Made for those who have the extra; importing them without says which one it is.
+APART = {"perdure.sklearn": "sklearn", "perdure.live": "live", "perdure.client": "live"}
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +73,25 @@ def test_dependencies_have_lower_bounds_and_no_upper_ones(root: Path) -> None:
 
 
 def test_every_module_can_be_imported_without_the_extras(sources: dict[str, Path]) -> None:
-    """In a fresh process in which none of the optional libraries can be found.
-
-    `perdure.sklearn` alone is made for those who have scikit-learn.
-    """
-    modules = [name for name in sources if name != "perdure.sklearn"]
-    script = (
-        "import importlib, sys\n"
-        f"sys.modules.update(dict.fromkeys({sorted(set(MODULES.values()))}))\n"
-        f"for name in {modules}: importlib.import_module(name)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    """In a fresh process in which none of the optional libraries can be found."""
+    parts = tuple(APART)
+    modules = [name for name in sources if not name.startswith(parts) and "__main__" not in name]
+    run = without_extras(f"for name in {modules}: importlib.import_module(name)\n")
     assert "" == run.stderr
+
+
+@pytest.mark.parametrize("module", APART)
+def test_a_package_for_an_extra_says_which_one_it_needs(module: str) -> None:
+    """In the same process, it raises `MissingExtra` with the command that helps."""
+    run = without_extras(f"importlib.import_module({module!r})\n")
+    assert f"pip install 'perdure[{APART[module]}]'" in run.stderr
+
+
+def without_extras(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a fresh process in which no optional library can be found."""
+    hidden = f"sys.modules.update(dict.fromkeys({sorted(MODULES.values())}))"
+    command = [sys.executable, "-c", f"import importlib, sys\n{hidden}\n{script}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def library(line: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perdure import errors, measure, memory, methods, nets, streams
     from perdure.batch import Batch
+    from perdure.client import Client
     from perdure.engine import Engine
     from perdure.folding import Position, Schedule, fold
     from perdure.learner import Learner
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Batch": "batch",
+    "Client": "client",
     "Engine": "engine",
     "Learner": "learner",
     "Method": "method",
@@ -36,6 +38,7 @@ _MODULES = ("errors", "measure", "memory", "methods", "nets", "streams")
 
 __all__ = [
     "Batch",
+    "Client",
     "Engine",
     "Learner",
     "Method",

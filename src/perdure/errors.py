@@ -9,7 +9,9 @@ PerdureError
 ├── NonFinite                      a loss term became NaN or infinite
 ├── CheckpointMismatch             a checkpoint does not belong to this learner
 ├── MissingExtra(ImportError)      an optional dependency is not installed
-└── DataUnavailable                a data set is neither local nor downloadable, or is damaged
+├── DataUnavailable                a data set is neither local nor downloadable, or is damaged
+├── live.refusals.Refused          what the live loop refuses, each with its HTTP status
+└── client.Refused, Unreachable    what a service said to its client, or that it said nothing
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -324,3 +325,22 @@ def test_arrays_may_hold_names(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((1, 2, 2)), label=np.array(["cat"]), id=np.array(["r"]))
     (row,) = all_rows(tmp_path / "a.npz", TENSOR)
     assert ("r", "cat") == (row.id, row.label)
+
+
+def test_a_file_is_read_as_it_is_asked_for(tmp_path):
+    """One chunk of a large file costs no more memory than one of a small one."""
+
+    def peak(rows):
+        held = tmp_path / f"{rows}.csv"
+        with held.open("w") as file:
+            file.write("age,town,id\n")
+            file.writelines(f"{i},town {i},r{i}\n" for i in range(rows))
+        tracemalloc.start()
+        for chunk in read_rows(held, TABLE, size=100):
+            assert len(chunk) == 100
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(200)  # what is loaded once
+    assert peak(10_000) < 1.5 * peak(1_000)

@@ -26,7 +26,8 @@ MODEL = """
 from torch import nn
 
 def build(schema, classes):
-    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, classes))
+    first = nn.Linear(schema.shape[0], 8)
+    return nn.Sequential(first, nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, classes))
 """
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -75,8 +76,7 @@ def updated(held: Project, kind: str = "update") -> Job:
     """Ask for a job and do it."""
     asked = held.jobs.ask(kind, "to test", "me")
     with quick_gate():
-        done = updater.perform(held, held.jobs.get(asked.id))
-    return done
+        return updater.perform(held, held.jobs.get(asked.id))
 
 
 @contextmanager
@@ -101,11 +101,12 @@ def row(
     label: str | None = "",
     subject: str | None = None,
     source: str | None = None,
+    width: int = 4,
 ) -> Row:
     """Row number `number`: the same one every time, with its class unless told otherwise."""
     kind = number % len(CLASSES)
-    noise = np.random.default_rng(number).normal(scale=0.3, size=4)
-    x = (noise + np.eye(4)[kind]).astype(np.float32)
+    noise = np.random.default_rng(number).normal(scale=0.3, size=width)
+    x = (noise + np.eye(width)[kind]).astype(np.float32)
     named = CLASSES[kind] if label == "" else label
     return Row(f"row-{number}", x, named, float(number), subject, source)
 

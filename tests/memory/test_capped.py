@@ -12,7 +12,7 @@ from perdure import Batch
 from perdure.errors import InvalidValue
 from perdure.memory import Capped
 
-TRIALS = 600
+TRIALS = 300
 
 
 def test_a_source_that_floods_the_stream_gets_no_more_than_its_share() -> None:
@@ -38,7 +38,7 @@ def test_the_cap_in_rows(capacity, share, held) -> None:
     assert {4: held} == memory.group_counts()
 
 
-@pytest.mark.parametrize("size", [60, 7], ids=["at once", "by 7"])
+@pytest.mark.parametrize("size", [60, 17], ids=["at once", "by 17"])
 def test_rows_of_sources_below_their_cap_are_equally_likely(size) -> None:
     """40 rows of one source, capped at 5 of 15, and 20 rows of as many others."""
     counts = torch.zeros(60)

@@ -5,6 +5,10 @@ with Client("http://127.0.0.1:8440", "pdr_...") as client:
     client.label({answers[0].id: "setosa"})
 """
 
+from perdure.errors import require
+
+require("httpx", "live")
+
 from perdure.client.answers import Answer, Job, Joined, Moved, Stored, Version
 from perdure.client.client import Client
 from perdure.client.wire import Refused, Unreachable

@@ -200,9 +200,19 @@ class Client:
         """Learn again."""
         self._wire.post(f"{self._v1}/unfreeze", {"reason": reason})
 
-    def erase(self, subject: str) -> dict[str, Any]:
-        """Erase every byte of a subject; the receipt."""
-        return dict(self._wire.post("/v1/erasures", {"subject": subject})["receipt"])
+    def erase(
+        self, subject: str, *, rebuild: str = "none", dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Remove every byte of a subject; the receipt.
+
+        Args:
+            subject: whose.
+            rebuild: "exact" learns again from before the subject's first row, "scheduled" leaves
+                that to the next training from scratch, "none" keeps the versions, marked.
+            dry_run: say what would be done, and do nothing.
+        """
+        said = {"subject": subject, "rebuild": rebuild, "dry_run": dry_run}
+        return self._wire.post("/v1/erasures", said)
 
     def audit(self, limit: int = 100) -> list[dict[str, Any]]:
         """Who did what, newest first."""

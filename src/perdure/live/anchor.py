@@ -44,7 +44,8 @@ def pin(project: Project, rows: Sequence[Row], actor: str) -> str:
             _check_untaught(connection, name, place)
             label = labels.index_of(connection, project.schema, row.label or 0)
             connection.execute(
-                "INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, 'anchor', ?)",
+                "INSERT OR REPLACE INTO evaluation (key, span, label, task, source, subject, part,"
+                " x) VALUES (?, ?, ?, ?, ?, ?, 'anchor', ?)",
                 (key(name), ANCHOR, label, row.task, row.source, row.subject, x.tobytes()),
             )
         digest = seal(connection)

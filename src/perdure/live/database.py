@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -21,6 +22,7 @@ from perdure.live.tables import FORMAT, TABLES
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 BUSY_SECONDS = 60.0
+CHECKPOINT_SECONDS = 0.05
 GROUP = 512
 
 
@@ -84,6 +86,28 @@ class Database:
         """A number that differs from the last one where another connection has committed since."""
         return int(self.value("PRAGMA data_version"))
 
+    def checkpoint(self, seconds: float = 0.0) -> bool:
+        """Move the write-ahead log into the database and leave it empty, if nobody reads just now.
+
+        A checkpoint that waits holds every writer up, so each attempt waits a moment only.
+
+        Args:
+            seconds: to go on trying.
+
+        Returns:
+            Whether it is empty.
+        """
+        deadline = time.monotonic() + seconds
+        connection = self._connect(CHECKPOINT_SECONDS)
+        try:
+            while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(CHECKPOINT_SECONDS)
+        finally:
+            connection.close()
+        return True
+
     def close(self) -> None:
         """Finish what was asked for, then let go of the file."""
         with self._lock:
@@ -105,9 +129,9 @@ class Database:
                 self._readers[thread] = connection
         return self._readers[thread]
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self.path, timeout=patience, isolation_level=None, check_same_thread=False
         )
         connection.row_factory = sqlite3.Row
         connection.executescript(

@@ -95,7 +95,7 @@ def finish(project: Project, *, again: bool = False) -> None:
         except (PerdureError, OSError, sqlite3.Error) as error:
             now = _receipt(project, receipt.subject) or receipt
             _write(project, replace(now, problem=str(error), finished=time.time()))
-        project.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+        project.database.checkpoint()
 
 
 def pending(project: Project) -> list[Receipt]:
@@ -286,11 +286,8 @@ def _truncate(project: Project) -> None:
     Raises:
         PerdureError: somebody reads on and on; it is tried again later.
     """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while project.database.value("PRAGMA wal_checkpoint(TRUNCATE)"):
-        if time.monotonic() > deadline:
-            raise PerdureError("the write-ahead log is being read and cannot be emptied yet")
-        time.sleep(POLL_SECONDS)
+    if not project.database.checkpoint(WAIT_SECONDS):
+        raise PerdureError("the write-ahead log is being read and cannot be emptied yet")
 
 
 def _receipt(project: Project, digest: str) -> Receipt | None:

@@ -91,7 +91,8 @@ def take(project: Project, upto: int) -> int:
     while True:
         seq = progress(project).seq
         found = project.database.read(
-            "SELECT seq, key, label, revision, task, source, subject, part, segment, slot"
+            "SELECT seq, key, label, revision, task, source, subject, event_time, part, segment,"
+            " slot"
             " FROM examples JOIN rows USING (position)"
             " WHERE seq > ? AND seq <= ? AND use = 'evaluate' ORDER BY seq LIMIT ?",
             (seq, upto, CHUNK),
@@ -149,12 +150,8 @@ def ask(learner: Learner, questions: Questions, version: int = 0) -> Answers:
         tasks = questions.task.unique().tolist()
         places = [((questions.task == task).nonzero()[:, 0], task) for task in tasks]
     for mine, task in places:
-        try:
-            for part in mine.split(ASKED):
-                out = learner.predict(questions.x[part], task)
-                predicted[part] = _labels(out[:, : questions.classes])
-        except UnseenTask:
-            continue
+        for part in mine.split(ASKED):
+            predicted[part] = _labels(learner, questions.x[part], task, questions.classes)
     return Answers(version, questions.rows, predicted.numpy())
 
 
@@ -201,7 +198,7 @@ class _Offer:
         gone = [(row,) for row in known if row in new or row not in chosen.keys]
         connection.executemany("DELETE FROM evaluation WHERE key = ?", gone)
         connection.executemany(
-            "INSERT INTO evaluation VALUES (?, ?, ?, ?, ?, ?, 'evaluation', ?)",
+            "INSERT INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, 'evaluation', ?)",
             [self._row(place, span) for row, place in new.items() if row in chosen.keys],
         )
         Progress(self.upto, chosen.limits).write(connection)
@@ -225,7 +222,7 @@ class _Offer:
 
     def _row(self, place: int, span: int) -> tuple[Any, ...]:
         row = self.found[place]
-        columns = (row["label"], row["task"], row["source"], row["subject"])
+        columns = (row["label"], row["task"], row["source"], row["subject"], row["event_time"])
         return (row["key"], span, *columns, self.x[place].tobytes())
 
 
@@ -233,11 +230,15 @@ def _open_span(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(span), 0) + 1 FROM spans").fetchone()[0])
 
 
-def _labels(outputs: Tensor) -> Tensor:  # (n, classes) -> (n,)
+def _labels(learner: Learner, x: Tensor, task: int | None, classes: int) -> Tensor:  # (n,)
+    """The likeliest of the known classes; -1 where there is no answer."""
+    try:
+        outputs = learner.predict(x, task)[:, :classes].cpu()
+    except UnseenTask:
+        return torch.full((len(x),), -1)
     if not outputs.shape[1]:
-        return torch.full((len(outputs),), -1)
-    labels = outputs.argmax(1).cpu()
-    return torch.where(outputs.isfinite().all(1).cpu(), labels, -1)
+        return torch.full((len(x),), -1)
+    return torch.where(outputs.isfinite().all(1), outputs.argmax(1), -1)
 
 
 def _slices(

@@ -22,7 +22,7 @@ def tidy(project: Project) -> None:
     Rows that wait to be learnt never go, whatever the settings.
     """
     project.database.transact(lambda c: _trim_log(c, project))
-    project.database.transact(_trim_tables)
+    project.database.transact(lambda c: _trim_tables(c, project.settings))
     project.registry.prune(project.settings.retention.versions)
     sweep(project)
     wipe(project)
@@ -59,14 +59,17 @@ def leftovers(project: Project) -> list[Path]:
 def wipe(project: Project) -> None:
     """Remove the files of segments that hold no row, and write zeros over rows that are gone."""
     project.segments.remove(project.database.transact(project.segments.drop_unused))
-    found = project.database.read("SELECT segment, slot FROM blanks")
+    found = project.database.read(
+        "SELECT segment, slot FROM blanks b WHERE NOT EXISTS (SELECT 1 FROM rows"
+        " WHERE rows.segment = b.segment AND rows.slot = b.slot)"
+    )
     if found:
         places = [(row["segment"], row["slot"]) for row in found]
         project.segments.blank(places)
         project.database.transact(
             lambda c: c.executemany("DELETE FROM blanks WHERE segment = ? AND slot = ?", places)
         )
-    project.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    project.database.checkpoint()
 
 
 def _trim_log(connection: sqlite3.Connection, project: Project) -> None:
@@ -98,7 +101,7 @@ def _learnt(connection: sqlite3.Connection, settings: Settings) -> int:
     return min(learnt, 0 if watched is None else int(watched[0]))
 
 
-def _trim_tables(connection: sqlite3.Connection) -> None:
+def _trim_tables(connection: sqlite3.Connection, settings: Settings) -> None:
     connection.execute(
         "DELETE FROM requests WHERE at < ? OR rowid <= (SELECT max(rowid) FROM requests) - ?",
         (time.time() - REQUEST_DAYS * 86400, REQUESTS),
@@ -108,6 +111,9 @@ def _trim_tables(connection: sqlite3.Connection) -> None:
         " AND id <= (SELECT max(id) FROM jobs) - ?",
         (JOBS,),
     )
+    if settings.evaluation.keep_days is not None:
+        since = time.time() - settings.evaluation.keep_days * 86400
+        connection.execute("DELETE FROM evaluation WHERE span >= 0 AND event_time < ?", (since,))
     connection.execute("DELETE FROM drifts WHERE id <= (SELECT max(id) FROM drifts) - ?", (DRIFTS,))
     gone = "(SELECT version FROM versions WHERE state = 'removed' AND version <="
     gone += " (SELECT max(version) FROM versions) - ?)"

@@ -158,6 +158,7 @@ class Log:
         new = [held for held in rows if held.row.id not in known]
         self._check_room(connection, len(new))
         self._check_subjects(connection, new)
+        _check_unpinned(connection, new)
         positions = self._store(connection, new)
         accepted = [
             Accepted(held.row.id, known[held.row.id], "duplicate")
@@ -273,8 +274,8 @@ class Log:
     # -- reading ---------------------------------------------------------------------------------
 
     def head(self) -> int:
-        """The last seq; 0 before the first example."""
-        found = self.database.value("SELECT max(seq) FROM examples")
+        """The last seq that was given, whether or not the log still holds it; 0 before any."""
+        found = self.database.value("SELECT seq FROM sqlite_sequence WHERE name = 'examples'")
         return 0 if found is None else int(found)
 
     def count(self, after: int, upto: int | None = None, use: Use = "train") -> int:
@@ -343,6 +344,18 @@ def _hidden(request: str) -> str:
 def _owner(subject: int | None, row: int) -> int:
     """Whose row it is; one without a subject is its own, whatever subject is named like it."""
     return ~row if subject is None else subject
+
+
+def _check_unpinned(connection: sqlite3.Connection, rows: list[_Encoded]) -> None:
+    """What every version is measured by must not be learnt."""
+    pinned = connection.execute(
+        "SELECT key FROM evaluation WHERE part = 'anchor' AND key IN"
+        " (SELECT value FROM json_each(?))",
+        (json.dumps([key(str(held.row.id)) for held in rows]),),
+    ).fetchone()
+    if pinned is not None:
+        named = next(held.row.id for held in rows if key(str(held.row.id)) == pinned["key"])
+        raise Conflict("this row is pinned in the anchor", field="id", value=named)
 
 
 def _int64(values: Sequence[int]) -> Tensor:

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +63,8 @@ def probe(
         except subprocess.TimeoutExpired:
             return Probed.failed(f"version {version} did not answer within {timeout:g} seconds")
         finally:
-            with suppress(ProcessLookupError):  # and what it may have started
-                os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # and what it may have started
     return _understood(version, process.returncode, said, complaints)
 
 

@@ -127,6 +127,15 @@ class Registry:
 
         return self._steady(name, read)
 
+    def check(self, name: int | str) -> dict[str, Any]:
+        """The manifest of a version, once its files are found to be as it says.
+
+        Raises:
+            NotFound: there is no such version, or its files have been removed.
+            CheckpointMismatch: a file is missing or damaged.
+        """
+        return self._steady(name, self.verify)
+
     def verify(self, held: Version) -> dict[str, Any]:
         """Check a version's files against its checksums; its manifest.
 
@@ -211,7 +220,7 @@ class Registry:
             CheckpointMismatch: its files are damaged.
         """
         held = _present(self.get(name))
-        self._steady(held.version, self.verify)
+        self.check(held.version)
 
         def work(connection: sqlite3.Connection) -> None:
             found = aliases.generation(connection)
@@ -239,7 +248,7 @@ class Registry:
             if champion is None or not below:
                 raise Conflict("no earlier version that served is still here")
             target = below[0]
-            self._steady(target, self.verify)
+            self.check(target)
             now = time.time()
             connection.execute(
                 "UPDATE served SET rolled_back = 1, until = coalesce(until, ?)"

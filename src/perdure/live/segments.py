@@ -112,13 +112,26 @@ class Segments:
         connection.executemany("DELETE FROM segments WHERE number = ?", numbers)
         return [number for (number,) in gone]
 
-    def blank_remains(self, connection: sqlite3.Connection) -> None:
-        """Remove what transactions left that were never committed, within one, when none writes."""
+    def remains(self, connection: sqlite3.Connection) -> tuple[list[int], Places]:
+        """What was never committed, seen from within a transaction, when nobody else writes.
+
+        Returns:
+            Numbers of files that the database does not know, and places behind the last slot in use
+            that hold bytes.
+        """
         used = dict(tuple(row) for row in connection.execute("SELECT number, used FROM segments"))
-        self.remove(number for number in self.found() if number not in used)
-        for number, slots in used.items():
-            remains = np.flatnonzero(self.rows_of(number)[slots:].any(axis=1))
-            self.blank((number, slots + int(i)) for i in remains)
+        behind = [
+            (number, slots + int(i))
+            for number, slots in used.items()
+            for i in np.flatnonzero(self.rows_of(number)[slots:].any(axis=1))
+        ]
+        return [number for number in self.found() if number not in used], behind
+
+    def blank_remains(self, connection: sqlite3.Connection) -> None:
+        """Remove what was never committed, within a transaction."""
+        unknown, behind = self.remains(connection)
+        self.remove(unknown)
+        self.blank(behind)
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove the files of segments that the database no longer knows."""

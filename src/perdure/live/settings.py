@@ -81,6 +81,9 @@ class EvaluationSettings(Section):
     share: float = Field(0.2, gt=0, lt=1)
     """Of subjects (of rows, where they have no subject) that are held out."""
     capacity: int = Field(5_000, ge=1)
+    keep_days: float | None = Field(None, gt=0)
+    """After which a held-out row says nothing any more: where what is right changes with time, old
+    rows would refuse every challenger."""
     max_spans: int = Field(32, ge=2)
     slices: tuple[Literal["task", "class", "source"], ...] = ("class",)
 
@@ -111,6 +114,8 @@ class UpdateSettings(Section):
     checkpoint_seconds: float = Field(10.0, ge=0)
     twin_every: int = Field(0, ge=0)
     """Every so many updates a twin is trained from scratch to measure what was saved; 0 never."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of an update: the service needs some too, and small models gain nothing."""
     device: str = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 

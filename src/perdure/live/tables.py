@@ -83,7 +83,8 @@ TABLES = (
     " last INTEGER NOT NULL) STRICT",
     """CREATE TABLE evaluation (
         key INTEGER PRIMARY KEY, span INTEGER NOT NULL, label INTEGER NOT NULL, task INTEGER,
-        source TEXT, subject TEXT, part TEXT NOT NULL, x BLOB NOT NULL) STRICT""",
+        source TEXT, subject TEXT, event_time REAL NOT NULL DEFAULT 0, part TEXT NOT NULL,
+        x BLOB NOT NULL) STRICT""",
     """CREATE TABLE accuracy (
         version INTEGER NOT NULL, span INTEGER NOT NULL, slice TEXT NOT NULL,
         rows INTEGER NOT NULL, correct INTEGER NOT NULL,

@@ -62,10 +62,6 @@ class Tokens:
         database: holds the table `tokens`.
         clock: seconds since the epoch.
 
-    Example:
-        >>> text = tokens.create("camera-7", ["predict", "ingest"])  # doctest: +SKIP
-        >>> tokens.check(text).name  # doctest: +SKIP
-        'camera-7'
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:

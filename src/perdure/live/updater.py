@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+import torch
+
 from perdure.errors import PerdureError
 from perdure.live import erasure, evaluation, keeping, ledger, rebuild, triggers, update, watch
 from perdure.live.alone import alone
@@ -28,7 +30,7 @@ from perdure.live.refusals import Conflict
 from perdure.live.update import Report, unheard
 
 log = logging.getLogger(__name__)
-POLL_SECONDS, RETRY_SECONDS = 0.2, 5.0
+POLL_SECONDS, RETRY_SECONDS, TIDY_SECONDS = 0.2, 5.0, 60.0
 
 
 def turn(project: Project, report: Report = unheard) -> Job | None:
@@ -71,6 +73,7 @@ def waited_for(project: Project, job: Job, report: Report = unheard) -> Job:
 
 def perform(project: Project, job: Job, report: Report = unheard) -> Job:
     """Do a job to its end: fold, write the version, judge it, and let it serve or not."""
+    torch.set_num_threads(project.settings.update.threads)
     try:
         settle(project)
         job = _learnt(project, job, report)
@@ -130,10 +133,13 @@ def run(directory: Path) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     with Project(directory) as project, alone(directory):
-        parent = os.getppid()
+        parent, tidied = os.getppid(), 0.0
         while not stopping and os.getppid() == parent:
             try:
                 idle = turn(project) is None
+                if idle and time.monotonic() - tidied > TIDY_SECONDS:
+                    keeping.tidy(project)
+                    tidied = time.monotonic()
             except (OSError, sqlite3.OperationalError):
                 log.exception("the disk or the database would not; once more in a while")
                 time.sleep(RETRY_SECONDS)

@@ -23,7 +23,7 @@ class ICaRL(Method):
         answer = argmin over classes of || phi(x) - mean of phi(exemplars) ||, at unit length
 
     Source: Rebuffi et al. 2017, algorithms 1-5, https://arxiv.org/abs/1611.07725.
-    Differs: an update adds as many exemplars as rows; the paper's mix of both is 2 to 10 points less.
+    Differs: an update adds as many exemplars as rows; the paper's mix of both is 2-10 points less.
     Needs: class labels, the task's rows at boundaries, features, and one label space.
     Keeps: `capacity` raw rows, a copy of the model, and a mean feature a class.
 

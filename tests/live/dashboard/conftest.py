@@ -5,20 +5,20 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
+from tests.live import tiny
+from tests.live.dashboard import story
 
 from perdure.live.project import Project
 from perdure.live.service.app import create
 from perdure.live.service.dashboard.routes import router
 from perdure.live.tokens import Tokens
-from tests.live import tiny
-from tests.live.dashboard import story
 
 SECONDS = 20.0
 """That a server may take to start."""
@@ -59,32 +59,11 @@ def token_for(project: Project, name: str, roles: str) -> str:
     return Tokens(project.database).create(name, roles.split())
 
 
-@asynccontextmanager
-async def visited(project: Project) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser without scripts, before it has logged in."""
-    app = create(project, [router])
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-    ):
-        yield client
-
-
-@asynccontextmanager
-async def logged_in(project: Project, roles: str = "admin") -> AsyncIterator[httpx.AsyncClient]:
-    """The same, logged in by a new token of these roles, which is called "ada"."""
-    async with visited(project) as client:
-        said = {"token": token_for(project, "ada", roles)}
-        answer = await client.post("/dashboard/login", data=said)
-        assert answer.status_code == 303
-        yield client
-
-
 @contextmanager
-def served(project: Project) -> Iterator[str]:
-    """The address of a project's service, in a thread of this process."""
-    config = uvicorn.Config(create(project, [router]), port=0, log_level="error", lifespan="on")
+def served(project: Project, root: str = "") -> Iterator[str]:
+    """The address of a service, in a thread of this process; a proxy has taken `root` off."""
+    app = create(project, [router])
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", root_path=root)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -100,4 +79,18 @@ def served(project: Project) -> Iterator[str]:
         thread.join()
 
 
-Change = Callable[[Project], object]
+@contextmanager
+def visited(project: Project, root: str = "") -> Iterator[httpx.Client]:
+    """A browser without scripts, before it has logged in."""
+    with served(project, root) as home, httpx.Client(base_url=home) as client:
+        yield client
+
+
+@contextmanager
+def logged_in(project: Project, roles: str = "admin", root: str = "") -> Iterator[httpx.Client]:
+    """The same, logged in by a new token of these roles."""
+    count = project.database.value("SELECT count(*) FROM tokens")
+    said = {"token": token_for(project, f"ada-{count}", roles)}
+    with visited(project, root) as client:
+        assert 303 == client.post("/dashboard/login", data=said).status_code
+        yield client

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.live import tiny
+
 from perdure.batch import Batch
 from perdure.live import ledger
 from perdure.live.answers import ANCHOR, Cell
@@ -18,7 +20,6 @@ from perdure.live.jobs import finish
 from perdure.live.ledger import Entry, Twin
 from perdure.live.project import Project
 from perdure.measure.cost import Cost
-from tests.live import tiny
 
 ROWS = 120
 STEP = 40
@@ -137,12 +138,22 @@ def answer(project: Project, hits: Sequence[bool]) -> None:
                                   (len(hits),))  # fmt: skip
     now = time.time()
     values = [
-        (row["seq"], 1 + (row["seq"] - 1) // STEP, row["label"] if hit else (row["label"] + 1) % 3,
-         row["label"], None, "camera" if row["seq"] % 3 else "kiosk", 0.8, 1, now)
+        {
+            "seq": row["seq"],
+            "version": 1 + (row["seq"] - 1) // STEP,
+            "predicted": row["label"] if hit else (row["label"] + 1) % 3,
+            "label": row["label"],
+            "source": "camera" if row["seq"] % 3 else "kiosk",
+            "at": now,
+        }
         for row, hit in zip(found, hits, strict=False)
-    ]  # fmt: skip
+    ]
     project.database.transact(
-        lambda c: c.executemany(f"INSERT INTO outcomes VALUES ({', '.join('?' * 9)})", values)
+        lambda c: c.executemany(
+            "INSERT INTO outcomes (seq, version, predicted, label, source, confidence, served, at)"
+            " VALUES (:seq, :version, :predicted, :label, :source, 0.8, 1, :at)",
+            values,
+        )
     )
 
 

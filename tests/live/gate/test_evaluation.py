@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from perdure.errors import CheckpointMismatch
 from perdure.learner import Learner
 from perdure.live import anchor, evaluation
 from perdure.live.labels import Label
+from perdure.live.project import Project
 from perdure.live.refusals import RowRefused
 
 
@@ -60,21 +61,53 @@ def test_what_the_log_forgets_stays(line):
     assert before.rows.digest() == after.rows.digest()
 
 
+def test_two_processes_may_take_at_once(line):
+    """Whoever is faster: the memory is what one of them alone would have made of it."""
+    one, alone = line(capacity=20), line(capacity=20)
+    head = one.send(one.rows(0, 200))
+    alone.send(alone.rows(0, 200))
+    evaluation.take(alone.project, head)
+    with Project(one.project.directory) as other, ThreadPoolExecutor(4) as pool:
+        takers = [one.project, other, one.project, other]
+        list(pool.map(lambda project: evaluation.take(project, head), takers))
+    assert [tuple(row) for row in held(one)] == [tuple(row) for row in held(alone)]
+    assert evaluation.progress(one.project) == evaluation.progress(alone.project)
+
+
+def test_a_take_that_fails_changes_nothing(line, monkeypatch):
+    """Rows and progress are one transaction; the next attempt makes it whole."""
+    one = line(capacity=1000)
+    evaluation.take(one.project, one.send(one.rows(0, 40)))
+    before, progress = held(one), evaluation.progress(one.project)
+    head = one.send(one.rows(40, 40))
+
+    def full(*args):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation.Progress, "write", full)
+        with pytest.raises(OSError, match="no space"):
+            evaluation.take(one.project, head)
+    assert [tuple(row) for row in held(one)] == [tuple(row) for row in before]
+    assert evaluation.progress(one.project) == progress
+    evaluation.take(one.project, head)
+    assert evaluation.progress(one.project).seq == head
+    assert len(held(one)) == one.project.log.count(0, use="evaluate")
+
+
 def test_a_revised_label_moves_its_row(line):
     """The row is held once, under its last label."""
     one = line(capacity=1000)
     head = one.send(one.rows(0, 60))
     evaluation.take(one.project, head)
     name = one.project.database.value("SELECT id FROM rows WHERE part = 'evaluation' LIMIT 1")
-    said = one.project.database.value(
-        "SELECT label FROM evaluation e JOIN rows USING (key) WHERE id = ?", (name,)
-    )
+    sql = "SELECT e.label FROM evaluation e JOIN rows USING (key) WHERE id = ?"
+    said = one.project.database.value(sql, (name,))
     other = ["red", "green", "blue"][(said + 1) % 3]
     one.project.labels.give([Label(name, other)]).result()
     count = len(held(one))
     evaluation.take(one.project, one.project.log.head())
     assert len(held(one)) == count
-    sql = "SELECT e.label FROM evaluation e JOIN rows USING (key) WHERE id = ?"
     assert one.project.database.value(sql, (name,)) == (said + 1) % 3
 
 
@@ -227,9 +260,8 @@ def test_rows_to_learn_from_cannot_be_an_anchor(line):
     """What a version may have learnt says nothing about what it knows."""
     one = line()
     one.send(rows := one.rows(0, 20))
-    taught = {
-        r["id"] for r in one.project.database.read("SELECT id FROM rows WHERE part = 'train'")
-    }
+    found = one.project.database.read("SELECT id FROM rows WHERE part = 'train'")
+    taught = {row["id"] for row in found}
     with pytest.raises(RowRefused, match="must be unseen"):
         anchor.pin(one.project, [row for row in rows if row.id in taught], "operator")
 
@@ -239,10 +271,10 @@ def test_digests_tell_rows_apart(line):
     one = line(capacity=1000)
     evaluation.take(one.project, one.send(one.rows(0, 60)))
     seen = {evaluation.read(one.project).rows.digest()}
-    for column in ("label", "span"):
-        one.project.database.transact(
-            lambda c, column=column: c.execute(f"UPDATE evaluation SET {column} = 2 - {column}")
-        )
+    for change in (
+        "UPDATE evaluation SET label = (label + 1) % 3",
+        "UPDATE evaluation SET span = 2",
+    ):
+        one.project.database.transact(lambda c, sql=change: c.execute(sql))
         seen.add(evaluation.read(one.project).rows.digest())
     assert len(seen) == 3
-    assert all(a != b for a, b in itertools.combinations(seen, 2))

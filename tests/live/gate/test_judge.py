@@ -249,15 +249,19 @@ def test_each_look_at_a_champion_costs_evidence(pair):
     assert sum(judge(GATE, challenger, attempt=k).error for k in range(1, 60)) < 0.05
 
 
-def test_one_between_both_must_be_better(pair):
-    """What was moved towards the champion must earn the change; its share is in the verdict."""
-    champion, equal = pair([(500, 3, 3), (500, 3, 3)])
+def test_one_between_both_must_still_know_what_it_was_made_for(pair):
+    """A gain on the newest span is asked of it; its share is in the verdict."""
+    champion, equal = pair([(500, 3, 40), (500, 3, 3)])
     assert judge(GATE, equal, champion, probed=FINE).word == "promote"
-    assert judge(GATE, equal, champion, probed=FINE, share=0.5).word == "not enough evidence"
+    verdict = judge(GATE, equal, champion, probed=FINE, share=0.5)
+    assert verdict.word == "not enough evidence"
+    assert "not proved to be better" in verdict.reasons[0]
     champion, better = pair([(500, 3, 3), (500, 3, 50)])
     verdict = judge(GATE, better, champion, probed=FINE, share=0.5)
     assert verdict.word == "promote"
     assert "50.0% challenger" in verdict.reasons[1]
+    champion, young = pair([(500, 0, 0), (20, 0, 15)])
+    assert judge(GATE, young, champion, probed=FINE, share=0.5).word == "not enough evidence"
 
 
 def test_answers_to_different_rows_are_not_compared(pair):

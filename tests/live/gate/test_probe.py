@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -57,7 +53,7 @@ def build(schema, classes):
 
 
 def test_a_good_version_is_loaded_asked_and_timed(line):
-    """In another process, whatever its model prints; against the champion it takes about as long."""
+    """In another process, whatever its model prints; about as fast as the champion."""
     one = line(FAULTY)
     evaluation.take(one.project, one.send(one.rows(0, 60)))
     first, second = one.make(), one.make()
@@ -90,13 +86,9 @@ def test_silence_is_a_failure(line):
     assert found == Probed.failed("version 1 did not answer within 0.01 seconds")
 
 
-def test_the_command_says_one_line_of_json(line):
-    """Also of a version that is not there."""
-    command = [sys.executable, "-m", "perdure.live.probe", str(line().project.directory), "5"]
-    run = subprocess.run(command, capture_output=True, check=True)
-    said = Probed(**json.loads(run.stdout))
-    assert not said.ok
-    assert "no such version" in said.reason
+def test_a_version_that_is_not_there_is_a_failure(line):
+    """It is named, whoever asks."""
+    assert "no such version" in inspect(line().project, 5).reason
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,8 @@ class Clock:
         return self.now
 
 
-@given(
-    waits=st.lists(st.floats(0, 10), min_size=1, max_size=60), per_minute=st.floats(1, 1000)
-)
-def test_nobody_takes_more_than_a_burst_and_the_rate(
-    waits: list[float], per_minute: float
-) -> None:
+@given(waits=st.lists(st.floats(0, 10), min_size=1, max_size=60), per_minute=st.floats(1, 1000))
+def test_nobody_takes_more_than_a_burst_and_the_rate(waits: list[float], per_minute: float) -> None:
     """In t seconds at most one minute's worth and t / 60 more, however the calls fall."""
     clock = Clock()
     buckets = Buckets(per_minute, clock=clock)

@@ -15,6 +15,8 @@ from perdure.live.demo.beginning import begin, served
 from perdure.live.demo.rivals import Rival
 from perdure.live.demo.scenes import ERASED, Scene, scenes
 from perdure.live.demo.traffic import Traffic
+from perdure.live.ledger import entries
+from perdure.live.project import Project
 
 Tell = Callable[[str], None]
 QUIET_SECONDS = 2.0
@@ -65,10 +67,9 @@ def play(directory: Path, tell: Tell) -> Played:
             word = _poisoned(client, poison, tell)
             _erased(client, directory, tell)
             seconds = _rolled_back(client, tell)
-        live.flops = frozen.flops = 0.0
-        for entry in client.ledger():
-            live.flops += entry["flops"]
-            frozen.flops = frozen.flops or entry["flops"]
+    with Project(directory) as project:
+        spent = [entry.flops for entry in entries(project)]
+    live.flops, frozen.flops = sum(spent), spent[0]
     answered = sum(traffic.answered.values())
     return Played(
         live, frozen, answered, traffic.failures, traffic.slowest(), word, seconds
@@ -85,6 +86,7 @@ def _first(client: Client, scene: Scene, tell: Tell) -> None:
     tell(f"[bold]{scene.name}[/] come in: {len(scene.y)} labelled rows, and a first update")
     client.ingest(scene.rows())
     client.update("the first rows", wait=True)
+    _until_quiet(client)
     _tell_verdict(client, tell)
 
 
@@ -93,7 +95,7 @@ def _lives_through(client: Client, scene: Scene, tell: Tell) -> None:
     tell(f"[bold]{scene.name}[/] come in: {len(scene.y)} labelled rows; nobody asks for an update")
     client.ingest(scene.rows())
     _until_quiet(client)
-    for drift in client.drifts()[drifts:]:
+    for drift in reversed(client.drifts()[: len(client.drifts()) - drifts]):
         tell(f"  drift: {drift['detector']} at example {drift['seq']}")
     _tell_verdict(client, tell)
 
@@ -133,14 +135,16 @@ def _until_quiet(client: Client) -> None:
     end, quiet = time.monotonic() + PATIENCE, time.monotonic()
     while time.monotonic() < end and time.monotonic() - quiet < QUIET_SECONDS:
         held = client.status()
-        if held["job"] is not None or held["log"]["scored"] < held["log"]["head"]:
+        behind = held["log"]["scored"] < held["log"]["head"]
+        switching = held["champion"] and held["service"]["version"] != held["champion"]["version"]
+        if held["job"] is not None or behind or switching:
             quiet = time.monotonic()
         time.sleep(0.2)
 
 
 def _tell_verdict(client: Client, tell: Tell) -> str:
-    verdict: dict[str, Any] = client.verdicts()[-1]
-    tell(f"  gate: {verdict['summary']}")
-    return str(verdict["word"])
+    verdict: dict[str, Any] = client.verdicts()[0]
+    tell(f"  gate: {verdict['verdict']}: {verdict['report']['reasons'][0]}")
+    return str(verdict["verdict"])
 
 

@@ -41,8 +41,9 @@ class FeatureDrift:
     The first `window` rows give the scale, the next `reference` rows the reference, which sets the
     threshold: its blocks are put into random orders, windows slide along each, and the largest
     statistic of such a run passes the threshold as seldom as one false alarm in `ert` rows allows.
-    Beyond the orders drawn, the tail is taken as exponential. Rows that depend on each other over
-    more than `block` rows give more alarms than that. After an alarm all begins anew.
+    Beyond the orders drawn, the tail is taken as exponential. Rows that resemble their neighbours
+    raise the threshold by as much as a window's mean varies more for it; where they do so over
+    more than a quarter of it, there may be more alarms than stated. After an alarm all begins anew.
 
     Source: Gretton et al. 2012 (maximum mean discrepancy); Cobb et al. 2022, "Sequential
     multivariate change detection with calibrated and memoryless false detection rates", for run
@@ -235,10 +236,27 @@ def threshold(
         ends[:, 1:] -= sums[:, :-window].copy()
         found.append(np.einsum("pnd,pnd->pn", ends, ends).max(1))
     largest = np.concatenate(found) / window**2 * (n + window) / (n - window)
+    largest *= resemblance(centred, window)
     share = (n - window + 1) / ert
     edge = float(np.quantile(largest, 1 - max(TAIL, min(share, 1.0))))
     beyond = np.maximum(largest - edge, 0).sum() / max(1, np.count_nonzero(largest > edge))
     return max(ROUNDING, edge + float(beyond) * max(0.0, float(np.log(TAIL / share))))
+
+
+def resemblance(centred: Array, window: int) -> float:  # (n, d)
+    """How much more a mean over consecutive blocks varies than one over blocks in random order.
+
+        1 + 2 sum_l (1 - l / window) r_l,  r_l the correlation of blocks l apart, l <= window / 4
+
+    Correlations about a mean of the same n blocks are too low by (n - l) / (n (n - 1)), which is
+    added. It is not taken below one: what varies less gives fewer alarms, not more.
+    """
+    n, spread = len(centred), max(float((centred**2).sum()), ROUNDING)
+    found = 1.0
+    for lag in range(1, window // 4 + 1):
+        shared = float((centred[lag:] * centred[:-lag]).sum()) / spread
+        found += 2 * (1 - lag / window) * (shared + (n - lag) / (n * (n - 1)))
+    return max(1.0, found)
 
 
 def _tensor(array: Array | list[Array] | None) -> Tensor | None:

@@ -27,6 +27,10 @@ parameters; loading, asking and latency in another process.
 Evidence against it refuses; a proof that is missing is "not enough evidence"; else it is promoted,
 and, where there was no champion to compare with, rubber-stamped, which the verdict says.
 
+A challenger that is better on the newest span and still is not let through has learnt something at
+the price of something else. `examine` then moves its weights towards the champion, and asks of what
+lies between all of the above and that the gain on the newest span is still proved (`repair`).
+
 What it cannot do: rows that arrive with wrong labels are held out as well, and ask for the wrong
 answer. Against these stand the past, the anchor, and the limits on what one source may send.
 """

@@ -42,9 +42,12 @@ class Examined:
 def examine(
     project: Project, made: Version, champion: Version | None, asked: Asked = probe
 ) -> Examined:
-    """Judge a version on the held-out rows, and one between it and the champion if it is refused.
+    """Judge a version on the held-out rows.
 
-    Nothing is written. The held-out memory must have taken in what the version learnt.
+    One that is not let through but is better on the newest span has something worth saving: then
+    states between it and the champion are judged too. Nothing is written.
+
+    The held-out memory must have taken in what the version learnt.
 
     Args:
         project: whose version.
@@ -74,7 +77,7 @@ def examine(
         return looks[-1].verdict.word == "promote"
 
     found = None
-    if looks[0].verdict.word == "refuse":
+    if looks[0].verdict.word != "promote" and _learnt(looks[0].verdict):
         found = repair(before, state, project.settings.gate.repair, passes)
     chosen = looks[0] if found is None else looks[-1]
     return replace(chosen, state=found, verdict=replace(chosen.verdict, looks=len(looks)))
@@ -139,6 +142,10 @@ class _Bench:
         both = [answers] if known is None else [known, answers]
         cells = [cell for one in both for cell in one.cells(settings.min_rows)]
         return Examined(verdict, tuple(cells))
+
+
+def _learnt(verdict: Verdict) -> bool:
+    return any(one.rule == "gain" and one.outcome == "pass" for one in verdict.findings)
 
 
 def _looks(project: Project, champion: Version | None) -> int:

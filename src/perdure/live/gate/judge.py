@@ -40,7 +40,7 @@ def judge(
         movement: relative movement of the parameters.
         attempt: which look at this champion's challengers this is, from 1.
         share: of the challenger in the weights, where it was moved towards the champion: it must
-            then be better than the champion.
+            then be better on the newest span.
 
     Raises:
         InvalidValue: champion and challenger answered different rows.
@@ -52,7 +52,7 @@ def judge(
     if champion is not None:
         rules = (accuracy, past, negative_flips, forgetting, spans, slices)
         found += [one for rule in rules for one in rule(c)]
-        found += [] if share is None else gain(c)
+        found += gain(c, asked=share is not None)
     findings = _settled(found, 1 - settings.confidence)
     word = _word(findings)
     return Verdict(

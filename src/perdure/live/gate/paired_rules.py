@@ -85,18 +85,34 @@ def negative_flips(c: Comparison) -> list[Tested | Finding]:
     return [Tested(finding, f"{said}; the limit is {shown(limit)}")]
 
 
-def gain(c: Comparison) -> list[Tested | Finding]:
-    """That the challenger is better in all must be proved: what a repaired one is asked for."""
-    seen = c.counts(c.current)
-    said = "better than the champion in all"
+def gain(c: Comparison, *, asked: bool) -> list[Tested | Finding]:
+    """On the newest span: whether the challenger is proved to be better there.
+
+    It is asked of one that was moved towards the champion: it must still know what it was made for.
+    Rows with wrong labels cannot give it that without taking from the past what they contradict.
+    """
+    rows = c.challenger.rows
+    mask = rows.span == rows.newest
+    seen = c.counts(mask)
+    if seen is None or seen.rows < c.settings.min_rows:
+        return [_vacuous(c, "gain", "newest span", seen, blocks=asked)]
+    worth = c.worth(seen)
+    low, high = worth.interval(c.error)
+    proved = low > 0
+    said = f"on the newest span: accuracy {_numbers(c, mask)}"
     finding = Finding(
         "gain",
-        "",
-        "pass" if c.gains else "undecided",
-        f"it is {said}" if c.gains else f"it is not proved to be {said}",
-        blocks=not c.gains,
-        rows=None if seen is None else seen.rows,
-        value=None if seen is None else seen.difference,
+        "newest span",
+        "pass" if proved else "undecided",
+        f"{said}, {'better than' if proved else 'not proved to be better than'} the champion",
+        blocks=asked and not proved,
+        rows=seen.rows,
+        value=seen.difference,
+        low=low,
+        high=high,
+        limit=0.0,
+        lost=seen.lost,
+        gained=seen.gained,
     )
     return [finding]
 
@@ -136,7 +152,7 @@ def _cell(
 
 def called(rule: str, name: str) -> str:
     """A cell in a sentence."""
-    whole = {"accuracy": "in all", "past": "on the past"}
+    whole = {"accuracy": "in all", "past": "on the past", "gain": "on the newest span"}
     return whole.get(rule, f"on {rule} {name}" if rule != "slice" else f"on {name}")
 
 

@@ -19,7 +19,7 @@ class Finding:
     """What one rule found.
 
     Args:
-        rule: its name: "accuracy", "past", "span", "slice", "forgetting", "negative flips",
+        rule: its name: "accuracy", "past", "span", "slice", "gain", "forgetting", "negative flips",
             "floor", "anchor", "step", "latency", "infrastructure".
         name: what it looked at: a span's or slice's name, or "" for the whole.
         outcome: "pass"; "refuse", on evidence; "undecided", for want of it; "vacuous", where there

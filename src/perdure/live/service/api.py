@@ -17,7 +17,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
-from perdure.live import freezing, status
+from perdure.live import erasure, freezing, status
 from perdure.live.labels import Label
 from perdure.live.refusals import Conflict, NotAllowed
 from perdure.live.registry import Version
@@ -292,6 +292,21 @@ def unfreeze(service: Named, who: Who, said: bodies.ReasonIn) -> bodies.FreezeOu
     """Learn again."""
     freezing.unfreeze(service.project.database, who.name, said.reason)
     return bodies.FreezeOut(frozen=None)
+
+
+@router.post("/v1/erasures")
+async def erasures(service: Here, who: Who, said: bodies.ErasureIn) -> bodies.Erased:
+    """Remove every byte of a subject; rows of it that come later are refused with 410."""
+    receipt = await run_in_threadpool(
+        erasure.erase,
+        service.project,
+        said.subject,
+        who.name,
+        said.rebuild,
+        dry_run=said.dry_run,
+    )
+    await service.server.follow()  # what is in memory may hold rows of the subject
+    return bodies.Erased(**_plain(receipt.to_dict()))
 
 
 async def _moved(service: Service) -> bodies.Moved:

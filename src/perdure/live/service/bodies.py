@@ -116,12 +116,26 @@ class ErasureIn(In):
     """Whom to erase."""
 
     subject: Name
+    rebuild: Literal["none", "exact", "scheduled"] = "none"
+    """"exact" learns again from before the subject's first row."""
+    dry_run: bool = False
+    """Say what would be done, and do nothing."""
 
 
 class Erased(BaseModel):
-    """What was erased."""
+    """What was erased, and what remains; more may come."""
 
-    receipt: dict[str, Any]
+    model_config = ConfigDict(extra="allow")
+
+    state: Literal["dry run", "pending", "done"]
+    subject: str
+    """A digest of the name."""
+    at: float
+    rows: int
+    tainted: list[int]
+    """Versions that learnt from the subject."""
+    remains: list[str]
+    signature: str
 
 
 class JobOut(BaseModel):

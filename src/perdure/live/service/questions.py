@@ -93,7 +93,8 @@ def from_infer(schema: Schema, request: InferRequest, binary: bytes = b"") -> Qu
 def from_invocation(schema: Schema, request: Invocation) -> Question:
     """The question of an MLflow request."""
     if request.dataframe_split is not None:
-        names, rows = map(str, request.dataframe_split.columns), request.dataframe_split.data
+        names = [str(column) for column in request.dataframe_split.columns]
+        rows = request.dataframe_split.data
         features = _records(schema, [dict(zip(names, row, strict=True)) for row in rows])
         return _question(features, request.params, {})
     if request.dataframe_records is not None:

@@ -62,21 +62,21 @@ class Recorder:
             later = BUFFER_SECONDS if self.how == "buffered" else 0.0
             self._timer = loop.call_later(later, self._flush)
         if self.how == "durable" or self.waiting > BUFFER_ROWS:  # or memory would fill
-            await held.written
+            await asyncio.shield(held.written)  # its caller may go away: the others' rows stay
         else:
             held.written.add_done_callback(_complain)
 
     async def settle(self) -> None:
         """Wait until everything is written."""
-        while self._group or self._writing:
-            last = self._group[-1] if self._group else self._writing[-1]
-            await asyncio.wait([last.written])
+        while waiting := [held.written for held in (*self._writing, *self._group)]:
+            await asyncio.wait(waiting)
+            await asyncio.sleep(0)
 
     def _flush(self) -> None:
         self._timer = None
         if self._group and not self._writing:
             self._writing, self._group = self._group, []
-            self._write(self._writing)
+            self._write(list(self._writing))  # which shrinks as its parts are written
 
     def _write(self, group: list[_Held]) -> None:
         loop = asyncio.get_running_loop()

@@ -95,7 +95,7 @@ def check_host(project: Project, host: str) -> None:
     if not is_loopback(host) and not Tokens(project.database).exist():
         raise InvalidValue(
             f"{host} can be reached from other machines and this directory has no token; "
-            "make one first (`perdure tokens create NAME --role admin`), or listen on 127.0.0.1"
+            "make one first (`perdure tokens create NAME --roles admin`), or listen on 127.0.0.1"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import time
 from collections import OrderedDict
@@ -229,6 +230,9 @@ class Server:
         return {alias: held for alias, held in wanted.items() if asked.get(alias, False)}
 
     def _switch(self, serving: Serving) -> None:
+        current = {one.version: one.digest for one in self.project.registry.all()}
+        for key in [key for key in self._others if current.get(key[0]) != key[1]]:
+            del self._others[key]
         before = {id(served) for served in self.serving.roles.values()}
         now = {id(served) for served in serving.roles.values()}
         self.serving = serving
@@ -246,13 +250,25 @@ class Server:
                 changed = self.project.database.changed()
                 if changed == self._seen and time.monotonic() < self._retry_at:
                     continue
-                moved = self.project.registry.generation() != self.serving.generation
-                if moved or time.monotonic() >= self._retry_at:
+                if self._outdated() or time.monotonic() >= self._retry_at:
                     await self.follow()
                 self._seen = changed
             except Exception:  # a busy disk must not end the watch
                 logger.exception("following the registry failed; trying again")
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _outdated(self) -> bool:
+        """Whether an alias has moved, or a version was rewritten because a subject was erased."""
+        if self.project.registry.generation() != self.serving.generation:
+            return True
+        held = (*self.serving.roles.values(), *self._others.values())
+        numbers = json.dumps([served.version for served in held])
+        found = self.project.database.read(
+            "SELECT version, digest FROM versions WHERE version IN (SELECT value FROM json_each(?))",
+            (numbers,),
+        )
+        digests = {row["version"]: row["digest"] for row in found}
+        return any(digests.get(served.version) != served.digest for served in held)
 
     # -- loading ---------------------------------------------------------------------------------
 

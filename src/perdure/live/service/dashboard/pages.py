@@ -101,6 +101,11 @@ def render_login(root: str, model: str, problem: str = "") -> str:
     return ENVIRONMENT.get_template("login.html").render(root=root, model=model, problem=problem)
 
 
+def render_refusal(root: str, model: str, problem: str) -> str:
+    """A page that says why there is none."""
+    return ENVIRONMENT.get_template("refusal.html").render(root=root, model=model, problem=problem)
+
+
 def render_parts(page: Page, look: Look) -> dict[str, Markup]:
     """The parts of a page by name; the same text as long as nothing has changed."""
     return {name: Markup(_part(name, look)) for name in page.parts}  # noqa: S704

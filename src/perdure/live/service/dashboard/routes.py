@@ -45,10 +45,10 @@ class Shown(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 response = await inner(request)
-            except Unauthorized:
+            except Refused as refused:
                 if request.url.path.endswith("/parts"):
                     raise
-                response = RedirectResponse(root_of(request) + LOGIN, 303)
+                response = _refusal(request, refused)
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
             return response
@@ -161,6 +161,14 @@ def check_same_site(request: Request) -> None:
     """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise NotAllowed("another site sent this; log in from the dashboard's own page")
+
+
+def _refusal(request: Request, refused: Refused) -> Response:
+    if isinstance(refused, Unauthorized):
+        return RedirectResponse(root_of(request) + LOGIN, 303)
+    model = service_of(request).project.settings.name
+    page = pages.render_refusal(root_of(request), model, str(refused))
+    return HTMLResponse(page, refused.status)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -19,6 +19,8 @@ POINTS: Final = 400
 """Points of a line, at most."""
 WINDOW: Final = 500
 """Answers that the windowed line remembers."""
+LEAST: Final = 20
+"""Answers before the first point: an accuracy of fewer says nothing."""
 DECAY: Final = 0.998
 """What the fading line keeps of the past at each answer."""
 MARKS: Final = 50
@@ -121,7 +123,7 @@ def curve(project: Project) -> Curve:
     hits = np.array([row["hit"] for row in found], dtype=np.float64)
     windowed, fading = windowed_mean(hits, WINDOW), fading_mean(hits, DECAY)
     # A line that begins in the middle of the log begins once its window is full.
-    first = min(WINDOW, len(found) - 1) if len(found) == LONGEST else 0
+    first = min(WINDOW if len(found) == LONGEST else LEAST - 1, len(found) - 1) if found else 0
     places = _places(first, len(found))
     seqs = [row["seq"] for row in found]
     times = [row["labelled"] for row in found]

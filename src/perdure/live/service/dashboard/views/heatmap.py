@@ -26,7 +26,7 @@ class Cell:
     Args:
         rows, correct: that it was measured on.
         level: its shade, from 0 to `LEVELS`.
-        drop: how far it lies below the best that an older version of the map reached on this span;
+        drop: how far it lies below the best on this span of older versions of the map that served;
             0 where it is the best.
         few: whether the rows are too few to say anything.
     """
@@ -110,6 +110,7 @@ def heatmap(project: Project, slice_: str = "", limit: int = VERSIONS) -> Heatma
     low, high = _ends([*held.values(), *anchors.values()])
     painter = _Painter(low, high, project.settings.gate.min_rows)
     names = project.registry.aliases()
+    served = {row["version"] for row in project.database.read("SELECT version FROM served")}
     best = dict.fromkeys((span.span for span in spans), 0.0)
     lines: list[Line] = []
     for version in reversed(versions):
@@ -121,7 +122,7 @@ def heatmap(project: Project, slice_: str = "", limit: int = VERSIONS) -> Heatma
         best |= {
             span.span: max(best[span.span], cell.accuracy)
             for span, cell in zip(spans, cells, strict=True)
-            if cell is not None
+            if cell is not None and version in served
         }
     forgetting = project.settings.gate.max_forgetting
     return Heatmap(tuple(spans), tuple(lines), low, high, chosen, slices, forgetting, more)
