@@ -75,7 +75,7 @@ def warnings(project: Project) -> list[str]:
 def _waiting(project: Project) -> int:
     return int(
         project.database.value(
-            "SELECT count(*) FROM rows WHERE NOT EXISTS"
-            " (SELECT 1 FROM examples WHERE examples.position = rows.position)"
+            "SELECT (SELECT count(*) FROM rows)"
+            " - (SELECT count(*) FROM examples WHERE revision = 0)"
         )
     )

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from perdure.batch import Batch
 from perdure.errors import InvalidValue
 from perdure.folding import Schedule
 from perdure.learner import Learner
+from perdure.live.fairness import fair
 from perdure.live.jobs import Job
 from perdure.live.log import Examples
 from perdure.live.project import Project
@@ -122,15 +122,8 @@ def fold(project: Project, job: Job, report: Report = unheard) -> Challenger:
 
 
 def fair_rows(found: Examples, share: float) -> Examples:
-    """At most `share` of the rows from any one source; of more, those with the lowest keys."""
-    if share >= 1 or not len(found):
-        return found
-    allowed = max(1, int(share * len(found)))
-    keys, sources = found.batch.extras["row"].numpy(), found.batch.extras["source"].numpy()
-    kept = np.ones(len(found), dtype=bool)
-    for source in np.unique(sources):
-        mine = (sources == source).nonzero()[0]
-        kept[mine[np.argsort(keys[mine])[allowed:]]] = False
+    """Without what sources have beyond their share of the rows that stay: see `fairness`."""
+    kept = fair(found.batch.extras["row"].numpy(), found.batch.extras["source"].numpy(), share)
     where = kept.nonzero()[0]
     return replace(
         found,
