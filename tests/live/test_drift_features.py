@@ -210,7 +210,7 @@ def test_within_the_orders_drawn_the_threshold_is_a_quantile():
 
 
 def test_resemblance_is_the_ratio_of_the_variances_of_window_means():
-    """Of a long moving sum of four blocks, against windows counted one by one; else it is one."""
+    """Of a moving sum of four blocks, against windows counted one by one; never below one."""
     noise = np.random.default_rng(0).normal(size=(20_003, 3))
     alone = noise[3:]
     alike = noise[3:] + noise[2:-1] + noise[1:-2] + noise[:-3]
@@ -218,9 +218,8 @@ def test_resemblance_is_the_ratio_of_the_variances_of_window_means():
     ratio = (windows**2).sum(1).mean() / ((alike**2).sum(1).mean() / 12)
     assert resemblance(alike, 12) == pytest.approx(ratio, rel=0.1)
     assert resemblance(alone, 12) == pytest.approx(1, abs=0.1)
-    assert resemblance(alone * np.where(np.arange(len(alone)) % 2, 1, -1)[:, None] + 5, 12) > 1
     assert resemblance(np.tile([[1.0], [-1.0]], (50, 1)), 12) == 1
-    assert resemblance(np.zeros((50, 3)), 12) == 1
+    assert 1 <= resemblance(np.zeros((50, 3)), 12) < 1.2
 
 
 def test_fourier_features_approximate_the_gaussian_kernel():
