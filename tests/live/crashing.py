@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tests.live import tiny
+from tests.live.competing import compete
 
 from perdure import checkpoint
 from perdure.live import database, erasure, keeping, updater
@@ -49,7 +51,7 @@ SAID: dict[str, dict[str, Any]] = {
 # -- the work ------------------------------------------------------------------------------------
 
 
-def work(directory: Path, acknowledged: Path, *, erasing: bool) -> None:
+def work(directory: Path, acknowledged: Path) -> None:
     """Rows, labels and updates in a fixed order; begun again, it passes over what is done."""
     with Project(directory) as project, tiny.quick_gate(), acknowledged.open("a") as file:
         erased = bool(project.database.value("SELECT count(*) FROM erased"))
@@ -59,9 +61,8 @@ def work(directory: Path, acknowledged: Path, *, erasing: bool) -> None:
                 project.jobs.ask("update", "to test", "me")
                 with alone(directory):
                     updater.turn(project)
-        if erasing:
-            erase(project, SUBJECT, "me")
-            note(file, "erased")
+        erase(project, SUBJECT, "me")
+        note(file, "erased")
 
 
 def ingest(project: Project, number: int, file: Any) -> None:
@@ -171,6 +172,15 @@ def traces(directory: Path) -> list[str]:
     ]
 
 
+FULL: dict[str, Exception] = {
+    **{name: OSError(28, "no room on the disk") for name in ("pwrite", "ftruncate", "mkdir")},
+    "save": SafetensorError("no room on the disk"),
+    "COMMIT": sqlite3.OperationalError("database or disk is full"),
+    "VACUUM": sqlite3.OperationalError("database or disk is full"),
+}
+"""What needs room, and how it says that there is none."""
+
+
 # -- failpoints ----------------------------------------------------------------------------------
 
 
@@ -181,19 +191,20 @@ class Failpoints:
 
     Args:
         last: the number of the call at which the process ends, from 1; 0 is never.
-        reached: told each call's name before it is made.
+        full: from that call on there is no room on the disk, instead.
     """
 
-    def __init__(self, last: int, reached: Callable[[str], None] = lambda name: None) -> None:
-        self.last, self.reached = last, reached
-        self.count = 0
+    def __init__(self, last: int, *, full: bool = False) -> None:
+        self.last, self.full = last, full
+        self.names: list[str] = []
 
     def tick(self, name: str, torn: Callable[[], object] = lambda: None) -> None:
-        self.count += 1
-        self.reached(name)
-        if self.count == self.last:
+        self.names.append(name)
+        if not self.full and len(self.names) == self.last:
             torn()
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.full and len(self.names) >= self.last and name in FULL:
+            raise FULL[name]
 
     def install(self) -> None:
         """In this process, for good."""
@@ -360,15 +371,18 @@ def answer(said: dict[str, Any]) -> Any:
         case "work":
             if "shadow" in said:
                 Platter(directory, Path(said["shadow"])).install()
-            names: list[str] = []
-            points = Failpoints(said.get("last", 0), names.append)
+            full = said.get("full", False)
+            points = Failpoints(0 if full else said.get("last", 0))
             points.install()
-            if "limit" in said:
-                return starved(directory, acknowledged, said["limit"], said["erasing"])
-            work(directory, acknowledged, erasing=said["erasing"])
-            return names
+            if full or "limit" in said:
+                points.last = said.get("last", 0)
+                return starved(directory, acknowledged, points, said.get("limit"))
+            work(directory, acknowledged)
+            return points.names
+        case "compete":
+            return compete(directory, said["processes"], said["count"])
         case "warm":
-            return work(directory, acknowledged, erasing=True)
+            return work(directory, acknowledged)
         case "examine":
             return examine(directory, acknowledged)
         case "outcome":
@@ -376,13 +390,20 @@ def answer(said: dict[str, Any]) -> Any:
     raise ValueError(said["do"])
 
 
-def starved(directory: Path, acknowledged: Path, limit: int, erasing: bool) -> list[str]:
-    """Work while no file may grow beyond a limit, and go on when it is lifted; the errors."""
+def starved(
+    directory: Path, acknowledged: Path, points: Failpoints, limit: int | None
+) -> list[str]:
+    """Work while the disk is full, or no file may grow by more than a limit; go on when there is
+    room again. The errors.
+    """
     errors: list[str] = []
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
     with Project(directory) as project, tiny.quick_gate(), acknowledged.open("a") as file:
+        points.full = limit is None
+        if limit is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            size = project.database.path.with_name("perdure.db-wal").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + limit, most))
         for number in range(UPDATES):
             try:
                 ingest(project, number, file)
@@ -391,10 +412,13 @@ def starved(directory: Path, acknowledged: Path, limit: int, erasing: bool) -> l
                     updater.turn(project)
             except Exception as error:  # noqa: BLE001
                 errors.append(f"{type(error).__name__}: {error}")
+            if done(project) <= number:
                 break
+        points.full = False
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         errors += [job.error for job in project.jobs.latest() if job.error]
-    work(directory, acknowledged, erasing=erasing)
+    points.last = 0
+    work(directory, acknowledged)
     return errors
 
 

@@ -8,13 +8,10 @@ that takes with it what was not forced to the disk.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,43 +20,6 @@ from tests.live import crashing, tiny
 
 KILLED = -9
 Ask = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def ask(root: Path) -> Iterator[Ask]:
-    """A question to a process of its own: (exit status, answer)."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")]),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "tests.live.crashing"]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=root,
-        env=environment,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        assert "ready" == json.loads(server.stdout.readline())
-
-        def asked(do: str, place: Path, **more: Any) -> Any:
-            said = {
-                "do": do,
-                "directory": str(place / "state"),
-                "acknowledged": str(place / "acknowledged"),
-                "erasing": True,
-            }
-            server.stdin.write(json.dumps({**said, **more}) + "\n")
-            server.stdin.flush()
-            return tuple(json.loads(server.stdout.readline()))
-
-        yield asked
-        server.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -251,22 +211,48 @@ def test_the_power_cut_is_one(ask: Ask, tmp_path: Path) -> None:
 # -- a full disk ---------------------------------------------------------------------------------
 
 
-def starved(ask: Ask, place: Path, name: str, limit: int, whole: Any) -> list[str]:
-    """Work where no file may grow beyond `limit` bytes, then where it may; the errors told."""
-    status, errors = ask("work", begun(place, name), limit=limit)
+def starved(ask: Ask, place: Path, name: str, whole: Any, **more: Any) -> list[str]:
+    """Work without room, then with it; the errors told."""
+    place.mkdir()
+    status, errors = ask("work", begun(place, name), **more)
     assert 0 == status, errors
     examined(ask, place)
     found = ended(ask, place)
-    for key in ("versions", "examples", "held out"):
+    for key in ("versions", "examples", "held out", "spans", "watch"):
         assert whole[key] == found[key]
+    shutil.rmtree(place)
     return errors
 
 
-@pytest.mark.parametrize("limit", [4096, 24_000, 70_000, 110_000, 160_000])
-def test_a_full_disk_loses_nothing_and_the_process_goes_on(
+@pytest.mark.parametrize("limit", [4096, 30_000, 100_000, 200_000])
+def test_where_files_cannot_grow_nothing_is_lost_and_the_process_goes_on(
     ask: Ask, reference, tmp_path: Path, limit: int
 ) -> None:
-    """Whoever asked is told what happened; when there is room, the same process does the rest."""
-    errors = starved(ask, tmp_path, "keeping", limit, reference["keeping"][1])
+    """The system itself refuses what goes beyond: SQLite's writes as well as ours."""
+    errors = starved(ask, tmp_path / "a", "keeping", reference["keeping"][1], limit=limit)
     assert errors
-    assert all("full" in one or "large" in one or "I/O" in one or "disk" in one for one in errors)
+    assert all("full" in one or "I/O" in one or "large" in one for one in errors)
+
+
+@pytest.mark.parametrize("name", crashing.SAID)
+def test_a_disk_that_is_full_loses_nothing_and_the_process_goes_on(
+    ask: Ask, reference, tmp_path: Path, name: str
+) -> None:
+    """Whoever asked is told what happened; when there is room, the same process does the rest."""
+    count, whole = reference[name]
+    for call in sampled(count, 6, seed=2):
+        errors = starved(ask, tmp_path / "a", name, whole, last=call, full=True)
+        assert all("room" in one or "full" in one for one in errors)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", crashing.SAID)
+def test_a_disk_that_is_full_from_any_call_on_loses_nothing(
+    ask: Ask, reference, tmp_path: Path, name: str
+) -> None:
+    """At every single one of them."""
+    count, whole = reference[name]
+    for call in range(1, count + 1):
+        errors = starved(ask, tmp_path / "a", name, whole, last=call, full=True)
+        assert all("room" in one or "full" in one for one in errors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 from typing import Any
 
 from perdure.live import audit, evaluation, ledger, spans
@@ -117,22 +118,40 @@ def _set_aside(
     audit.write(connection, ACTOR, "quarantine", detail)
 
 
-def release(project: Project, actor: str, reason: str) -> int:
-    """Let rows that were set aside be used after all, as new examples; says how many."""
+def release(project: Project, actor: str, reason: str, but: Collection[str] = ()) -> int:
+    """Let rows that were set aside be used after all, as new examples; says how many.
+
+    Args:
+        project: whose rows.
+        actor: who does it, for the audit.
+        reason: why, a sentence.
+        but: sources whose rows stay aside.
+    """
+    said = project.settings.labels
+    wait = said.wait_seconds if said.wait_seconds and said.late == "evaluate" else None
 
     def work(connection: sqlite3.Connection) -> int:
         found = connection.execute(
-            "SELECT position, label, revision, labelled,"
-            " CASE part WHEN 'train' THEN 'train' ELSE 'evaluate' END"
-            " FROM examples JOIN rows USING (position) WHERE use = 'quarantine' ORDER BY seq"
+            "SELECT position, label, revision, labelled, CASE"
+            " WHEN EXISTS (SELECT 1 FROM examples newer WHERE newer.position = e.position"
+            "  AND newer.revision > e.revision) THEN 'superseded'"
+            " WHEN part = 'train' AND coalesce(labelled - received <= :wait, 1) THEN 'train'"
+            " ELSE 'evaluate' END FROM examples e JOIN rows USING (position)"
+            " WHERE use = 'quarantine'"
+            " AND coalesce(source, '') NOT IN (SELECT value FROM json_each(:but)) ORDER BY seq",
+            {"wait": wait, "but": json.dumps(list(but))},
         ).fetchall()
-        connection.execute("DELETE FROM examples WHERE use = 'quarantine'")
+        connection.executemany(
+            "DELETE FROM examples WHERE position = ? AND revision = ?",
+            [(row["position"], row["revision"]) for row in found],
+        )
         connection.executemany(
             "INSERT INTO examples (position, label, revision, labelled, use)"
             " VALUES (?, ?, ?, ?, ?)",
             [tuple(row) for row in found],
         )
-        audit.write(connection, actor, "release", {"rows": len(found), "reason": reason})
+        detail = {"rows": len(found), "but": list(but), "reason": reason}
+        audit.write(connection, actor, "release", detail)
         return len(found)
 
     return project.database.transact(work)

@@ -22,6 +22,8 @@ from perdure.errors import UnseenTask
 from perdure.learner import Learner
 from perdure.live import anchor, splits
 from perdure.live.answers import ANCHOR, Answers, HeldOut, Mask, numbered
+from perdure.live.fairness import fair
+from perdure.live.keys import key
 from perdure.live.project import Project
 from perdure.live.selection import Candidate, Group, select
 from perdure.live.settings import Settings
@@ -113,10 +115,14 @@ def progress(project: Project) -> Progress:
 def read(project: Project) -> Questions:
     """The held-out rows and the anchor, ordered by key.
 
+    Of a source with more than `abuse.max_source_share` of a span's rows, some are left out: what
+    nobody may teach alone, nobody may ask for alone.
+
     Raises:
         CheckpointMismatch: an anchor row is not as it was pinned.
     """
     found = project.database.read("SELECT * FROM evaluation ORDER BY key")
+    found = _fair(found, project.settings.abuse.max_source_share)
     classes = project.classes()
     anchor.check_seal(project)
     data = np.frombuffer(b"".join(row["x"] for row in found), dtype=np.uint8)
@@ -239,6 +245,18 @@ def _labels(learner: Learner, x: Tensor, task: int | None, classes: int) -> Tens
     if not outputs.shape[1]:
         return torch.full((len(x),), -1)
     return torch.where(outputs.isfinite().all(1), outputs.argmax(1), -1)
+
+
+def _fair(found: Sequence[sqlite3.Row], share: float) -> list[sqlite3.Row]:
+    """Without what sources have beyond their share of a span; the anchor as it is."""
+    keys = np.array([row["key"] for row in found], dtype=np.int64)
+    spans = np.array([row["span"] for row in found], dtype=np.int64)
+    sources = np.array([key(row["source"] or "") for row in found], dtype=np.int64)
+    kept = spans == ANCHOR
+    for span in np.unique(spans[~kept]):
+        mine = spans == span
+        kept[mine] = fair(keys[mine], sources[mine], share)
+    return [row for row, stays in zip(found, kept, strict=True) if stays]
 
 
 def _slices(

@@ -13,7 +13,8 @@ from perdure.live.registry import folder_name
 from perdure.live.settings import Settings
 from perdure.live.update import checkpoint_name
 
-REQUEST_DAYS, REQUESTS, JOBS, DRIFTS, VERSIONS = 7, 1_000_000, 1000, 1000, 1000
+REQUEST_DAYS, REQUEST_BYTES = 7, 64 * 2**20
+JOBS, DRIFTS, VERSIONS = 1000, 1000, 1000
 
 
 def tidy(project: Project) -> None:
@@ -102,9 +103,12 @@ def _learnt(connection: sqlite3.Connection, settings: Settings) -> int:
 
 
 def _trim_tables(connection: sqlite3.Connection, settings: Settings) -> None:
+    connection.execute("DELETE FROM requests WHERE at < ?", (time.time() - REQUEST_DAYS * 86400,))
     connection.execute(
-        "DELETE FROM requests WHERE at < ? OR rowid <= (SELECT max(rowid) FROM requests) - ?",
-        (time.time() - REQUEST_DAYS * 86400, REQUESTS),
+        "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM (SELECT rowid,"
+        " sum(length(answer) + 100) OVER (ORDER BY rowid DESC) AS newer FROM requests)"
+        " WHERE newer > ?)",
+        (REQUEST_BYTES,),
     )
     connection.execute(
         "DELETE FROM jobs WHERE state NOT IN ('queued', 'running')"
@@ -115,6 +119,13 @@ def _trim_tables(connection: sqlite3.Connection, settings: Settings) -> None:
         since = time.time() - settings.evaluation.keep_days * 86400
         connection.execute("DELETE FROM evaluation WHERE span >= 0 AND event_time < ?", (since,))
     connection.execute("DELETE FROM drifts WHERE id <= (SELECT max(id) FROM drifts) - ?", (DRIFTS,))
+    connection.execute(  # rollback goes to versions that are there
+        "UPDATE served SET watch = NULL WHERE watch IS NOT NULL AND version IN"
+        " (SELECT version FROM versions WHERE state = 'removed')"
+    )
+    connection.execute(
+        "DELETE FROM served WHERE id <= (SELECT max(id) FROM served) - ?", (VERSIONS,)
+    )
     gone = "(SELECT version FROM versions WHERE state = 'removed' AND version <="
     gone += " (SELECT max(version) FROM versions) - ?)"
     for table in ("accuracy", "verdicts", "ledger", "versions"):

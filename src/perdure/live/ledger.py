@@ -16,7 +16,7 @@ from typing import Any
 from perdure.learner import Learner
 from perdure.live.jobs import Job
 from perdure.live.project import Project, optimizer_of
-from perdure.live.update import Challenger, schedule_of
+from perdure.live.update import Challenger, newest_labels, schedule_of
 from perdure.measure.cost import Cost
 from perdure.measure.meter import Meter
 from perdure.streams.rows import Rows
@@ -150,7 +150,7 @@ def train_twin(project: Project, upto: int) -> tuple[Learner, Cost, int]:
     Returns:
         The learner, what it cost, and how many rows it learnt.
     """
-    rows = project.log.examples(0, upto).batch
+    rows = newest_labels(project.log.examples(0, upto)).batch
     said = project.settings
     learner = Learner(
         project.model(),

@@ -6,7 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from croniter import croniter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from perdure.errors import InvalidValue
 from perdure.live.schema import Schema
@@ -29,13 +37,13 @@ class LearnerSettings(Section):
     methods: tuple[dict[str, Plain], ...] = ({"name": "ER", "capacity": 2000},)
     """Methods by the names of `perdure.methods`, each with its arguments."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    lr: float = Field(1e-3, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    batch_size: int = Field(64, ge=1)
-    epochs: int | None = Field(None, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    batch_size: int = Field(default=64, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
     """Passes over an update's rows: one, unless `steps` says how many updates to make."""
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
     boundaries: Literal["update", "task", "drift", "never"] = "update"
     """What ends a task: each update, another task id, a drift, or nothing."""
 
@@ -43,7 +51,7 @@ class LearnerSettings(Section):
 class LabelSettings(Section):
     """Labels that come later than their rows."""
 
-    wait_seconds: float = Field(0.0, ge=0)
+    wait_seconds: float = Field(default=0.0, ge=0)
     """How long a row waits for its label; 0 is for ever."""
     late: Literal["train", "evaluate", "drop"] = "train"
     """What a label is good for that comes after the wait."""
@@ -54,12 +62,12 @@ class LabelSettings(Section):
 class LogSettings(Section):
     """The durable log of rows."""
 
-    keep_rows: int = Field(100_000, ge=1)
+    keep_rows: int = Field(default=100_000, ge=1)
     """Rows to keep after the champion has learnt them; older ones go."""
-    keep_days: float | None = Field(None, gt=0)
-    max_rows: int = Field(1_000_000, ge=1)
+    keep_days: float | None = Field(default=None, gt=0)
+    max_rows: int = Field(default=1_000_000, ge=1)
     """Rows in all; a full log refuses new ones with 429 until an update has made room."""
-    segment_bytes: int = Field(16 * 2**20, ge=4096)
+    segment_bytes: int = Field(default=16 * 2**20, ge=4096)
     predictions: Literal["durable", "buffered", "off"] = "durable"
     """Whether answers are on the disk before they are given, a moment later, or never."""
 
@@ -69,37 +77,44 @@ class RetentionSettings(Section):
 
     raw: bool = True
     """False: no raw row stays anywhere once an update has learnt it."""
-    memory_days: float | None = Field(None, gt=0)
-    memory_rows_per_subject: int | None = Field(None, ge=1)
-    versions: int = Field(20, ge=2)
+    memory_days: float | None = Field(default=None, gt=0)
+    memory_rows_per_subject: int | None = Field(default=None, ge=1)
+    versions: int = Field(default=20, ge=2)
     """Versions to keep beside those that an alias names."""
 
 
 class EvaluationSettings(Section):
     """The rows that are held out, never trained on."""
 
-    share: float = Field(0.2, gt=0, lt=1)
+    share: float = Field(default=0.2, gt=0, lt=1)
     """Of subjects (of rows, where they have no subject) that are held out."""
-    capacity: int = Field(5_000, ge=1)
-    keep_days: float | None = Field(None, gt=0)
+    capacity: int = Field(default=5_000, ge=1)
+    keep_days: float | None = Field(default=None, gt=0)
     """After which a held-out row says nothing any more: where what is right changes with time, old
     rows would refuse every challenger."""
-    max_spans: int = Field(32, ge=2)
+    max_spans: int = Field(default=32, ge=2)
     slices: tuple[Literal["task", "class", "source"], ...] = ("class",)
 
 
 class TriggerSettings(Section):
     """When to update without being asked; none of them is manual retraining."""
 
-    count: int | None = Field(None, ge=1)
+    count: int | None = Field(default=None, ge=1)
     """New labelled rows."""
     schedule: str | None = None
     """A cron expression, in UTC."""
     drift: bool = False
-    accuracy_below: float | None = Field(None, ge=0, le=1)
-    cooldown_seconds: float = Field(0.0, ge=0)
-    min_rows: int = Field(1, ge=1)
-    budget_flops_per_day: float | None = Field(None, gt=0)
+    accuracy_below: float | None = Field(default=None, ge=0, le=1)
+    cooldown_seconds: float = Field(default=0.0, ge=0)
+    min_rows: int = Field(default=1, ge=1)
+    budget_flops_per_day: float | None = Field(default=None, gt=0)
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, said: str | None) -> str | None:
+        if said is not None and not croniter.is_valid(said):
+            raise ValueError("it is no cron expression; '0 3 * * *' is every night at three")
+        return said
 
 
 class UpdateSettings(Section):
@@ -109,12 +124,12 @@ class UpdateSettings(Section):
     """Measure only; train and shadow; let a person promote; or let the gate promote."""
     start: Literal["champion", "scratch"] = "champion"
     """Go on from the champion, or train from scratch on all rows that the log keeps."""
-    max_rows: int = Field(50_000, ge=1)
+    max_rows: int = Field(default=50_000, ge=1)
     """Rows that one update learns at most; what is left waits for the next."""
-    checkpoint_seconds: float = Field(10.0, ge=0)
-    twin_every: int = Field(0, ge=0)
+    checkpoint_seconds: float = Field(default=10.0, ge=0)
+    twin_every: int = Field(default=0, ge=0)
     """Every so many updates a twin is trained from scratch to measure what was saved; 0 never."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(default=1, ge=1)
     """CPU threads of an update: the service needs some too, and small models gain nothing."""
     device: str = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -123,21 +138,21 @@ class UpdateSettings(Section):
 class GateSettings(Section):
     """What a challenger must prove before it may serve."""
 
-    floor: float = Field(0.0, ge=0, le=1)
+    floor: float = Field(default=0.0, ge=0, le=1)
     """Accuracy on all held-out rows."""
-    margin: float = Field(0.02, ge=0, le=1)
+    margin: float = Field(default=0.02, ge=0, le=1)
     """How much worse than the champion still counts as not worse, in all, by span and slice."""
-    max_forgetting: float = Field(0.1, ge=0, le=1)
+    max_forgetting: float = Field(default=0.1, ge=0, le=1)
     """On any span, from the best that any version reached there."""
-    max_bwt_drop: float = Field(0.05, ge=0, le=1)
-    max_negative_flips: float = Field(0.1, ge=0, le=1)
+    max_bwt_drop: float = Field(default=0.05, ge=0, le=1)
+    max_negative_flips: float = Field(default=0.1, ge=0, le=1)
     """Share of held-out rows that the champion had right and the challenger has wrong."""
-    max_latency_ratio: float = Field(3.0, gt=0)
-    max_step: float | None = Field(None, gt=0)
+    max_latency_ratio: float = Field(default=3.0, gt=0)
+    max_step: float | None = Field(default=None, gt=0)
     """Relative movement of the parameters in one update."""
-    min_rows: int = Field(30, ge=1)
+    min_rows: int = Field(default=30, ge=1)
     """Held-out rows under which a span or slice says nothing."""
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
     repair: tuple[float, ...] = (0.75, 0.5, 0.25)
     """Shares of the challenger to try when interpolating towards the champion; empty: none."""
 
@@ -145,9 +160,10 @@ class GateSettings(Section):
 class AbuseSettings(Section):
     """What one source may do."""
 
-    max_source_share: float = Field(1.0, gt=0, le=1)
-    """Of the rows that one update learns."""
-    rows_per_minute: int | None = Field(None, ge=1)
+    max_source_share: float = Field(default=1.0, gt=0, le=1)
+    """Of the rows that one update learns, and of the held-out rows of a span; more than the
+    largest source that you trust has."""
+    rows_per_minute: int | None = Field(default=None, ge=1)
     """Rows that one source may send."""
     quarantine: bool = True
     """Rows of an update that the gate refuses are set aside until a person releases them."""
@@ -157,21 +173,21 @@ class ServeSettings(Section):
     """The HTTP service."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8440, ge=0, le=65535)
-    max_body_bytes: int = Field(16 * 2**20, ge=1024)
-    max_batch: int = Field(64, ge=1)
-    max_wait_ms: float = Field(2.0, ge=0)
-    max_queue: int = Field(4096, ge=1)
-    requests_per_minute: int | None = Field(None, ge=1)
-    canary_share: float = Field(0.0, ge=0, le=1)
-    baseline_share: float = Field(0.0, ge=0, le=1)
+    port: int = Field(default=8440, ge=0, le=65535)
+    max_body_bytes: int = Field(default=16 * 2**20, ge=1024)
+    max_batch: int = Field(default=64, ge=1)
+    max_wait_ms: float = Field(default=2.0, ge=0)
+    max_queue: int = Field(default=4096, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    canary_share: float = Field(default=0.0, ge=0, le=1)
+    baseline_share: float = Field(default=0.0, ge=0, le=1)
 
 
 class Settings(Section):
     """A project's settings, as `perdure.toml` holds them."""
 
-    name: str = Field("model", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-    seed: int = Field(0, ge=0, lt=2**63)
+    name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    seed: int = Field(default=0, ge=0, lt=2**63)
     schema_: Schema = Field(alias="schema")
     learner: LearnerSettings = LearnerSettings()
     labels: LabelSettings = LabelSettings()
@@ -223,4 +239,4 @@ def _said(error: Any) -> str:
         return f"{place} is missing"
     if error["type"] == "extra_forbidden":
         return f"{place} is no setting; take it out or mend its name"
-    return f"{place} is {error['input']!r}: {error['msg']}"
+    return f"{place} is {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"

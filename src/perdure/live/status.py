@@ -65,6 +65,12 @@ def warnings(project: Project) -> list[str]:
     last = project.jobs.latest(limit=1)
     if last and last[0].state == "failed":
         found.append(f"the last update failed: {last[0].error}")
+    made = project.registry.last()
+    if made is not None and made.note.get("left_out", 0) > made.note.get("rows", 0):
+        found.append(
+            f"the last update left out {made.note['left_out']} rows and learnt "
+            f"{made.note['rows']}: sources sent more than abuse.max_source_share allows"
+        )
     pending = project.database.value("SELECT count(*) FROM blanks")
     if pending:
         found.append(f"{pending} rows that are gone are still to be written over")

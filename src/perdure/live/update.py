@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from perdure import checkpoint
@@ -62,7 +64,7 @@ class Challenger:
         learner: after the last row.
         cost: of learning it; what was lost by an interruption is not in it.
         rows: examples that it learnt.
-        left_out: examples of sources that had more than their share.
+        left_out: examples of sources that had more than their share, and revised labels.
     """
 
     learner: Learner
@@ -93,7 +95,7 @@ def fold(project: Project, job: Job, report: Report = unheard) -> Challenger:
     if job.after is None or job.upto is None:
         raise InvalidValue(f"job {job.id} has no plan; call plan(project, job) first")
     found = project.log.examples(job.after, job.upto)
-    fair = fair_rows(found, project.settings.abuse.max_source_share)
+    fair = fair_rows(newest_labels(found), project.settings.abuse.max_source_share)
     if not len(fair):
         raise InvalidValue(
             f"there are no labelled rows to learn after seq {job.after}; ingest some first"
@@ -121,18 +123,16 @@ def fold(project: Project, job: Job, report: Report = unheard) -> Challenger:
     return Challenger(learner, spent + meter.cost, len(fair), len(found) - len(fair))
 
 
+def newest_labels(found: Examples) -> Examples:
+    """Without labels that another one among them revises: no row is learnt with two."""
+    last = {row: place for place, row in enumerate(found.batch.extras["row"].tolist())}
+    return _among(found, np.array(sorted(last.values()), dtype=np.int64))
+
+
 def fair_rows(found: Examples, share: float) -> Examples:
     """Without what sources have beyond their share of the rows that stay: see `fairness`."""
     kept = fair(found.batch.extras["row"].numpy(), found.batch.extras["source"].numpy(), share)
-    where = kept.nonzero()[0]
-    return replace(
-        found,
-        batch=_picked(found.batch, torch.from_numpy(where)),
-        seqs=found.seqs[where],
-        positions=found.positions[where],
-        revisions=found.revisions[where],
-        sources=tuple(found.sources[i] for i in where),
-    )
+    return _among(found, kept.nonzero()[0])
 
 
 def groups(batch: Batch, settings: Settings) -> list[Tensor]:
@@ -196,6 +196,17 @@ def _learn(
             learner.consolidate([batch[rows] for rows in part.split(CLOSING)])
         place = Place(number + 1, 0, place.done)
         yield place
+
+
+def _among(found: Examples, where: NDArray[np.int64]) -> Examples:
+    return replace(
+        found,
+        batch=_picked(found.batch, torch.from_numpy(where)),
+        seqs=found.seqs[where],
+        positions=found.positions[where],
+        revisions=found.revisions[where],
+        sources=tuple(found.sources[i] for i in where),
+    )
 
 
 def _picked(batch: Batch, index: Tensor) -> Batch:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import torch
+import uvicorn
+from fastapi import FastAPI
 
 from perdure.live.project import Project
+from perdure.live.service import run
 from perdure.live.service.app import create
 from perdure.live.service.service import Service
 from perdure.live.tokens import Tokens
@@ -143,6 +153,26 @@ async def client(project: Project, serve: Serve) -> AsyncIterator[httpx.AsyncCli
 def service(client: httpx.AsyncClient) -> Service:
     """The service behind `client`."""
     return client.app.state.service
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[FastAPI], str]]:
+    """Serves an application by uvicorn, on loopback and in a thread; gives its address."""
+    with ExitStack() as running:
+        yield lambda app: running.enter_context(_listening(app))
+
+
+@contextmanager
+def _listening(app: FastAPI) -> Iterator[str]:
+    with run.listen("127.0.0.1", 0) as socket:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        yield run.url_of(socket)
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
@@ -23,7 +22,7 @@ from perdure.live.refusals import Conflict, NotAllowed
 from perdure.live.registry import Version
 from perdure.live.rows import Row
 from perdure.live.service import bodies, metrics
-from perdure.live.service.refusing import Failure
+from perdure.live.service.refusing import Failure, refusals
 from perdure.live.service.security import Caller, Guarded, caller
 from perdure.live.service.service import Service, service_of
 
@@ -46,19 +45,7 @@ Who = Annotated[Caller, Depends(caller)]
 Limit = Annotated[int, Query(ge=1, le=MAX_ENTRIES)]
 VersionName = Annotated[str, Path(pattern=r"^([0-9]{1,18}|[a-z]{1,32})$")]
 
-REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    401: {"model": Failure, "description": "No live token."},
-    403: {"model": Failure, "description": "The token's roles do not reach that far."},
-    404: {"model": Failure, "description": "There is no such thing."},
-    409: {"model": Failure, "description": "Somebody was faster, or the state forbids it."},
-    410: {"model": Failure, "description": "Of a subject who was erased."},
-    413: {"model": Failure, "description": "Too much at once."},
-    422: {"model": Failure, "description": "The request does not fit."},
-    429: {"model": Failure, "description": "Not now; `Retry-After` says when."},
-    503: {"model": Failure, "description": "Not now; `Retry-After` says when."},
-}
-
-router = APIRouter(route_class=Guarded, responses=REFUSALS, tags=["v1"])
+router = APIRouter(route_class=Guarded, responses=refusals(Failure), tags=["v1"])
 
 
 # -- rows and labels -----------------------------------------------------------------------------
@@ -227,7 +214,11 @@ def audit(
     return bodies.AuditsOut(entries=entries)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    response_model=None,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 def metrics_(service: Here) -> Response:
     """Numbers for Prometheus."""
     return Response(service.metrics.text(), media_type=metrics.CONTENT_TYPE)

@@ -49,7 +49,7 @@ def create(
     )
     app.state.service = service
     # Routes are tried in this order, and predictions are most of what comes.
-    for router in (protocol.direct, protocol.router, api.router, *pages):
+    for router in (protocol.direct, protocol.router, protocol.mlflow, api.router, *pages):
         app.include_router(router)
     app.add_middleware(BoundedBody, max_bytes=project.settings.serve.max_body_bytes)
     app.add_middleware(Observed, metrics=service.metrics)
@@ -59,22 +59,28 @@ def create(
 
 
 def described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the bodies that routes read by themselves."""
-    if app.openapi_schema is None:
-        said = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, routes=app.routes
-        )
-        bodies: list[tuple[type[BaseModel], Literal["validation"]]] = [
-            (model, "validation") for model in (*protocol.BODIES, *api.BODIES)
-        ]
-        _, made = models_json_schema(bodies, ref_template="#/components/schemas/{model}")
-        for (method, path), role in ROLES.items():
-            operation = said["paths"].get(path, {}).get(method.lower())
-            if operation is not None and role != OPEN:
-                operation["security"] = SECURITY
-                operation["x-role"] = role
-        components = said.setdefault("components", {})
-        components.setdefault("schemas", {}).update(made["$defs"])
-        components["securitySchemes"] = SCHEME
-        app.openapi_schema = said
-    return app.openapi_schema
+    """The OpenAPI document, with the bodies that routes read by themselves, and with roles."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    project = app.state.service.project
+    said = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    for (method, path), role in ROLES.items():
+        operation = said["paths"].get(path, {}).get(method.lower())
+        if operation is not None and role != OPEN:
+            operation |= {"security": SECURITY, "x-role": role}
+            _name_the_model(operation, project.settings.name)
+    models: list[tuple[type[BaseModel], Literal["validation"]]] = [
+        (model, "validation") for model in (*protocol.BODIES, *api.BODIES)
+    ]
+    _, made = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    made["$defs"]["RowIn"]["properties"]["features"]["examples"] = [project.schema.example()]
+    said["components"]["schemas"] |= made["$defs"]
+    said["components"]["securitySchemes"] = SCHEME
+    app.openapi_schema = said
+    return said
+
+
+def _name_the_model(operation: dict[str, Any], name: str) -> None:
+    for argument in operation.get("parameters", ()):
+        if argument["name"] == "model":
+            argument["schema"] = {"type": "string", "enum": [name]}

@@ -14,7 +14,7 @@ from perdure.live.service import payloads, questions
 from perdure.live.service.answering import Answer
 from perdure.live.service.payloads import InferRequest, Invocation
 from perdure.live.service.questions import Question
-from perdure.live.service.refusing import Failure, InferenceFailure
+from perdure.live.service.refusing import Failure, InferenceFailure, refusals
 from perdure.live.service.security import Direct, Guarded
 from perdure.live.service.service import Service, service_of
 
@@ -23,18 +23,13 @@ HEADER_LENGTH: Final = "inference-header-content-length"
 Here = Annotated[Service, Depends(service_of)]
 Number = Annotated[str, Path(pattern=r"^[0-9]{1,18}$")]
 
-ASKED: Final = {401, 403, 404, 409, 410, 413, 422, 429, 503}
 VERSION_HEADER: Final = {
     "X-Model-Version": {"schema": {"type": "string"}, "description": "The version that answered."}
 }
 
 
-def refusals(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """How every route here may refuse."""
-    return {status: {"model": model, "description": "Refused."} for status in sorted(ASKED)}
-
-
 router = APIRouter(route_class=Guarded, tags=["inference"], responses=refusals(InferenceFailure))
+mlflow = APIRouter(route_class=Guarded, tags=["inference"], responses=refusals(Failure))
 direct = APIRouter(route_class=Direct, tags=["inference"])
 
 
@@ -55,13 +50,13 @@ async def ready(service: Here, response: Response) -> payloads.Ready:
     return payloads.Ready(ready=serves)
 
 
-@router.get("/ping", responses={503: {"model": payloads.Ready}})
+@mlflow.get("/ping", responses={503: {"model": payloads.Ready}})
 async def ping(service: Here, response: Response) -> payloads.Ready:
     """The same, for MLflow's clients."""
     return await ready(service, response)
 
 
-@router.get("/version")
+@mlflow.get("/version")
 async def version() -> payloads.Version:
     """The release of perdure."""
     return payloads.Version(version=__version__)

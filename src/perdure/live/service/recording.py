@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from perdure.errors import PerdureError
 from perdure.live import predictions
 from perdure.live.log import Log
 from perdure.live.predictions import Prediction
@@ -81,11 +81,16 @@ class Recorder:
     def _write(self, group: list[_Held]) -> None:
         loop = asyncio.get_running_loop()
         together = [one for held in group for one in held.predictions]
-        written = predictions.record(self.log, together)
-        written.add_done_callback(lambda done: loop.call_soon_threadsafe(self._end, group, done))
+        try:
+            written = predictions.record(self.log, together)
+        except PerdureError as error:  # the directory has been closed
+            self._end(group, error)
+            return
+        written.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(self._end, group, done.exception())
+        )
 
-    def _end(self, group: list[_Held], done: Future[None]) -> None:
-        error = done.exception()
+    def _end(self, group: list[_Held], error: BaseException | None) -> None:
         if isinstance(error, Refused) and len(group) > 1:
             for held in group:  # one request's fault is no other's
                 self._write([held])

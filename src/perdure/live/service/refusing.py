@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sqlite3
 from typing import Any, Final
 
 import pydantic_core
@@ -14,6 +16,9 @@ from starlette.exceptions import HTTPException
 from perdure.errors import InvalidValue
 from perdure.live.refusals import UNSAID, NotAllowed, Refused, RowRefused
 
+logger = logging.getLogger(__name__)
+DISK_SECONDS: Final = 5.0
+"""After which a full or busy disk may be another one."""
 CODES: Final = {
     400: "bad_request",
     401: "unauthorized",
@@ -73,6 +78,23 @@ class InferenceFailure(BaseModel):
     row: int | None = None
 
 
+def refusals(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """How a route may refuse, for its description."""
+    said = {
+        400: "The body cannot be read.",
+        401: "No live token.",
+        403: "The token's roles do not reach that far.",
+        404: "There is no such thing.",
+        409: "Somebody was faster, or the state forbids it.",
+        410: "Of a subject who was erased.",
+        413: "Too much at once.",
+        422: "The request does not fit.",
+        429: "Not now; `Retry-After` says when.",
+        503: "Not now; `Retry-After` says when.",
+    }
+    return {status: {"model": model, "description": why} for status, why in said.items()}
+
+
 def problem(refused: Refused) -> Problem:
     """A refusal in words."""
     return Problem(
@@ -107,11 +129,17 @@ def from_validation(error: ValidationError | RequestValidationError) -> RowRefus
     """The first thing that pydantic found, as a refusal."""
     found = error.errors()[0]
     place = [part for part in found["loc"] if part not in ("body", "query", "path", "header")]
+    row = None
+    if place[:1] in (["rows"], ["labels"]):  # lines have no such word before their number
+        place = place[1:]
+    if place and isinstance(place[0], int):
+        row, place = place[0], place[1:]
     value = found.get("input", UNSAID)
     return RowRefused(
         found["msg"],
         field=".".join(map(str, place)) or None,
         value=UNSAID if isinstance(value, dict | list | bytes) else value,
+        row=row,
     )
 
 
@@ -128,6 +156,16 @@ def install(app: FastAPI) -> None:
         said = Problem(code=code, message=message)
         return answer(request.url.path, error.status_code, said, dict(error.headers or {}))
 
+    async def on_disk(request: Request, error: Exception) -> Response:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+        said = Unavailable(
+            f"the state directory cannot be read or written: {error}; nothing was changed",
+            retry_after=DISK_SECONDS,
+        )
+        return refusal(request, said)
+
+    for kind in (sqlite3.OperationalError, OSError):
+        app.add_exception_handler(kind, on_disk)
     for kind in (Refused, InvalidValue, RequestValidationError, ValidationError):
         app.add_exception_handler(kind, on_refused)
     app.add_exception_handler(HTTPException, on_http)

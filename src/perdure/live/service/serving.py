@@ -264,7 +264,8 @@ class Server:
         held = (*self.serving.roles.values(), *self._others.values())
         numbers = json.dumps([served.version for served in held])
         found = self.project.database.read(
-            "SELECT version, digest FROM versions WHERE version IN (SELECT value FROM json_each(?))",
+            "SELECT version, digest FROM versions"
+            " WHERE version IN (SELECT value FROM json_each(?))",
             (numbers,),
         )
         digests = {row["version"]: row["digest"] for row in found}
