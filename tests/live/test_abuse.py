@@ -33,7 +33,7 @@ classes = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
 [learner]
 methods = [{{ name = "ER", capacity = 300 }}]
 lr = 0.003
-epochs = 6
+epochs = 4
 batch_size = 32
 [triggers]
 count = 60
@@ -43,6 +43,7 @@ max_latency_ratio = 1e9
 [abuse]
 max_source_share = 0.34
 """
+THOROUGH = SETTINGS.replace("epochs = 4", "epochs = 12")
 MODEL = """
 from torch import nn
 
@@ -72,6 +73,9 @@ class Digits:
         first = 500 + number * CHUNK
         rows = self.rows(range(first, min(first + CHUNK, len(self.x))), f"round-{number}")
         return [replace(row, source=f"clinic-{n % 3}") for n, row in enumerate(rows)]
+
+    def honest_many(self, first: int, end: int) -> list[Row]:
+        return [row for number in range(first, end) for row in self.honest(number)]
 
     def rows(self, which, name: str, source: str = "operator") -> list[Row]:
         return [
@@ -172,58 +176,60 @@ def test_the_anchor_never_falls_by_more_than_the_margin(
         ]
     anchors = [begun.anchor, *(one.anchor for one in moments)]
     assert max(b - a for a, b in zip(anchors, accumulate(anchors, max), strict=True)) <= MARGIN
-    assert begun.unseen < 0.7
-    assert moments[-1].unseen > begun.unseen + 0.15
+    assert moments[-1].unseen > begun.unseen + 0.3
 
 
 def test_what_is_refused_would_have_done_harm(tmp_path: Path, digits: Digits) -> None:
-    """And the same rows from a source that has no share to keep to do more of it."""
-    rng, uncapped = np.random.default_rng(1), SETTINGS.replace("0.34", "1.0")
+    """And the more of it, the less a source has a share to keep to."""
     fallen = {}
-    for name, settings in (("capped", SETTINGS), ("uncapped", uncapped)):
+    for name, settings in (("capped", THOROUGH), ("free", THOROUGH.replace("0.34", "1.0"))):
         (tmp_path / name).mkdir()
+        rng = np.random.default_rng(1)
         with guarded(tmp_path / name, digits, settings) as project:
-            for number in range(1, 4):
-                before = taught(project, digits, digits.honest(number))
-            made = taught(project, digits, digits.honest(4) + digits.flipped(400, 4, rng))
+            before = taught(project, digits, digits.honest_many(1, 7))
+            made = taught(project, digits, digits.honest(7) + digits.flipped(600, 7, rng))
             assert "refuse" == made.verdict.word
             assert before.anchor == made.anchor
             fallen[name] = before.anchor - right_on_the_anchor(project, made.verdict.version)
-    assert MARGIN < fallen["capped"] < fallen["uncapped"] / 2
+    assert MARGIN < fallen["capped"] < fallen["free"] / 2
 
 
 def test_a_refused_update_does_not_block_the_next(tmp_path: Path, digits: Digits) -> None:
-    """Its rows are set aside, held-out ones too; released without the attacker's, they are learnt.
+    """Its rows are set aside, held-out ones too; once released they are learnt, or refused again.
 
-    Released with them, they are refused once more.
+    The attacker's can be left where they are.
     """
     rng = np.random.default_rng(1)
-    with guarded(tmp_path, digits) as project:
-        for number in range(1, 3):
-            taught(project, digits, digits.honest(number))
-        champion = project.registry.champion()
-        sent = digits.honest(3) + digits.flipped(400, 3, rng)
-        waiting = project.log.count(champion.upto) + project.log.count(
-            champion.upto, use="evaluate"
-        )
-        assert "refuse" == taught(project, digits, sent).verdict.word
-        assert waiting + len(sent) == project.log.count(0, use="quarantine")
+    with guarded(tmp_path, digits, THOROUGH) as project:
+        taught(project, digits, digits.honest_many(1, 7))
+        sent = digits.honest(7) + digits.flipped(600, 7, rng)
+        refused = taught(project, digits, sent)
+        assert "refuse" == refused.verdict.word
+        assert len(sent) == project.log.count(0, use="quarantine")
         assert "mallory" not in sources(project)
 
-        honest = taught(project, digits, digits.honest(4)).verdict
-        assert "refuse" != honest.word
-        aside = project.log.count(0, use="quarantine")
-        assert aside == waiting + len(sent)
+        assert "refuse" != taught(project, digits, digits.honest(8)).verdict.word
+        assert len(sent) == project.log.count(0, use="quarantine")
+        assert CHUNK == conclusion.release(project, "me", "not the attacker's", ["mallory"])
+        assert 600 == project.log.count(0, use="quarantine")
+        assert "refuse" != taught(project, digits, digits.honest(9)).verdict.word
+        assert {row.id for row in digits.honest(7)} & learnt(project)
 
-        released = conclusion.release(project, "me", "they were not the attacker's", ["mallory"])
-        assert aside - 400 == released
-        assert 400 == project.log.count(0, use="quarantine")
-        learnt = taught(project, digits, digits.honest(5))
-        assert "promote" == learnt.verdict.word
-        assert 400 == conclusion.release(project, "me", "let us see")
-        again = taught(project, digits, digits.honest(6))
+        assert 600 == conclusion.release(project, "me", "let us see")
+        again = taught(project, digits, [])
         assert "refuse" == again.verdict.word
-        assert learnt.anchor == again.anchor
+        assert refused.anchor == again.anchor
+
+
+def learnt(project: Project) -> set[str]:
+    """Ids of the rows that the newest version learnt."""
+    made = project.registry.last()
+    found = project.database.read(
+        "SELECT id FROM examples JOIN rows USING (position)"
+        " WHERE seq > ? AND seq <= ? AND use = 'train'",
+        (made.after, made.upto),
+    )
+    return {row["id"] for row in found}
 
 
 def sources(project: Project) -> set[str]:
@@ -235,8 +241,8 @@ def sources(project: Project) -> set[str]:
 def test_rows_that_are_set_aside_call_for_no_update(tmp_path: Path, digits: Digits) -> None:
     """They are neither new nor learnt; released, they are new."""
     rng = np.random.default_rng(1)
-    with guarded(tmp_path, digits) as project:
-        taught(project, digits, digits.honest(1))
+    with guarded(tmp_path, digits, THOROUGH) as project:
+        taught(project, digits, digits.honest_many(1, 4))
         assert "refuse" == taught(project, digits, digits.flipped(400, 1, rng)).verdict.word
         assert updater.turn(project) is None
         conclusion.release(project, "me", "once more")
@@ -245,13 +251,13 @@ def test_rows_that_are_set_aside_call_for_no_update(tmp_path: Path, digits: Digi
 
 def test_without_quarantine_rows_stay_what_they_are(tmp_path: Path, digits: Digits) -> None:
     """A setting: then the next update meets them again."""
-    rng, kept = np.random.default_rng(1), f"{SETTINGS}quarantine = false\n"
+    rng, kept = np.random.default_rng(1), f"{THOROUGH}quarantine = false\n"
     with guarded(tmp_path, digits, kept) as project:
-        taught(project, digits, digits.honest(1))
+        taught(project, digits, digits.honest_many(1, 4))
         assert "refuse" == taught(project, digits, digits.flipped(400, 1, rng)).verdict.word
         assert 0 == project.log.count(0, use="quarantine")
         refused = project.registry.last()
-        taught(project, digits, digits.honest(2))
+        taught(project, digits, digits.honest(4))
         assert refused.after == project.registry.last().after
 
 

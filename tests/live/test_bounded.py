@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from tests.live import tiny
 
-from perdure.live import updater
+from perdure.live import keeping, updater
 from perdure.live.fsck import fsck
 from perdure.live.project import Project
+from perdure.live.refusals import Full
 from perdure.live.rows import Row
 
 KEPT, EACH, SEGMENT = 1000, 1500, 16_384
@@ -24,6 +26,15 @@ SAID = {
     "retention": {"versions": 3},
 }
 MEBIBYTE = 2**20
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that are no settings, reached within the test."""
+    monkeypatch.setattr(keeping, "REQUEST_BYTES", 200_000)
+    monkeypatch.setattr(keeping, "JOBS", 5)
+    monkeypatch.setattr(keeping, "VERSIONS", 5)
+    monkeypatch.setattr(sys.modules["perdure.live.watch.advance"], "OUTCOMES", 2000)
 
 
 @dataclass(frozen=True)
@@ -95,8 +106,8 @@ def check(found: list[Held], slope: float) -> None:
     resident = np.array([one.resident for one in full])
     steps = np.arange(len(full))
     assert np.polyfit(steps, resident, 1)[0] * len(full) < slope
-    assert np.polyfit(steps, disk, 1)[0] * len(full) < MEBIBYTE
-    assert disk.max() < 8 * MEBIBYTE
+    assert np.polyfit(steps, disk, 1)[0] * len(full) < MEBIBYTE / 4
+    assert disk.max() < 4 * MEBIBYTE
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own count")
@@ -115,8 +126,6 @@ def test_a_million_rows_leave_memory_and_disk_as_they_are(tmp_path: Path) -> Non
 
 def test_a_full_log_holds_no_more_than_it_may(tmp_path: Path) -> None:
     """Without updates rows wait, and new ones are refused; an update makes room."""
-    from perdure.live.refusals import Full
-
     said = {**SAID, "log": {**SAID["log"], "max_rows": 3000}}
     with tiny.project(tmp_path / "state", said) as project, tiny.quick_gate():
         flood(project, 0, 3000)

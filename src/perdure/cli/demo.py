@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perdure.cli.directory import console, percent, table
+from perdure.cli.directory import console
+
+if TYPE_CHECKING:
+    from perdure.live.demo.play import Played
+    from perdure.live.report import Section
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the state directory and report.html.")]
 Lab = Annotated[bool, typer.Option("--lab", help="Four learners side by side, without a service.")]
@@ -30,57 +35,89 @@ def demo(lab: Lab = False, seeds: Seeds = 3, out: Out = None) -> None:
     """
     if lab:
         _lab(seeds, out or Path("runs/lab"))
-    else:
+        return
+    try:
         _live(out or Path("runs/demo"))
+    except KeyboardInterrupt:
+        console.print("\nStopped, and the service with it.")
+        raise typer.Exit(130) from None
 
 
 def _live(out: Path) -> None:
-    import time
+    from perdure.errors import require
 
+    for module in ("sklearn.datasets", "matplotlib"):  # better said now than in a minute
+        require(module, "lab")
+
+    import torch
+
+    from perdure.live.demo.comparison import comparison, rivals
     from perdure.live.demo.play import play
-    from perdure.live.demo.rivals import fine_tuned, from_scratch
     from perdure.live.demo.scenes import scenes
     from perdure.live.project import Project
-    report = ""
+    from perdure.live.report import Section, write_report
+
+    torch.set_num_threads(1)  # small models learn fastest so, beside a service above all
+    learnt, poison = scenes()
+    console.print("[bold]A service that keeps learning[/], on handwritten digits, over HTTP\n")
+    told: list[tuple[str, str, str]] = []
+    played = play(out, learnt, poison, _teller(told))
+    with Project(out) as project:
+        compared = comparison(project, rivals(project, played, learnt), learnt)
+        story = Section("What happened", ("", "Event", "In words"), told, words=True)
+        said = _conclusion(played)
+        parts = (compared, story)
+        report = write_report(project, out / "report.html", "perdure demo", said, parts)
+    _show(compared)
+    for line in ("", said, "", f"Report: {report}", f"Dashboard: perdure serve -C {out}"):
+        _say(line)
+    if played.failures:
+        _say(f"first failure: {played.failures[0]}", "red")
+        raise typer.Exit(2)
+
+
+def _teller(told: list[tuple[str, str, str]]) -> Callable[[str, str], None]:
+    """Prints events as they come, with the seconds since now, and notes them down."""
+    import time
+
+    from rich.text import Text
 
     start = time.monotonic()
-    console.print("[bold]A service that keeps learning[/], on handwritten digits, over HTTP\n")
-    played = play(
-        out, lambda said: console.print(f"[dim]{time.monotonic() - start:5.1f} s[/]  {said}")
-    )
-    learnt, _ = scenes()
-    names = [scene.name for scene in learnt]
-    with Project(out) as project:
-        rivals = [
-            played.frozen,
-            fine_tuned(project, learnt),
-            played.live,
-            from_scratch(project, learnt),
-        ]
-        rows = []
-        for rival in rivals:
-            matrix = rival.matrix(names)
-            rows.append(
-                (
-                    rival.name,
-                    *(percent(held) for held in rival.accuracy[-1]),
-                    percent(matrix.accuracy()),
-                    percent(matrix.forgetting()),
-                    f"{rival.flops / 1e9:.2f}",
-                )
-            )
-        # report = write_report(project, out / "report.html")
-    console.print()
-    columns = ("", *names, "accuracy", "forgetting", "GFLOP")
-    console.print(table("Accuracy on each scene's test rows, in the end", columns, rows))
-    console.print(
+
+    def tell(event: str, said: str) -> None:
+        at = f"{time.monotonic() - start:.1f} s"
+        told.append((at, event, said))
+        head = Text(f"{event}: ", "bold") if event else Text("  ")
+        _say(Text.assemble((f"{at:>7}  ", "dim"), head, said))
+
+    return tell
+
+
+def _say(line: Any, style: str = "") -> None:
+    """Print a line, broken between words for a terminal and not at all for a file."""
+    console.print(line, style=style, soft_wrap=not console.is_terminal, markup=False)
+
+
+def _conclusion(played: Played) -> str:
+    return (
         f"{played.requests} questions were answered meanwhile, {len(played.failures)} failed; "
-        f"99 of 100 within {1000 * played.slowest:.0f} ms."
+        f"99 of 100 within {1000 * played.slowest:.0f} ms. The gate's word on the poisoned rows: "
+        f"{played.poison}. The rollback took {played.rollback_seconds:.2f} s."
     )
-    console.print(f"\nReport: {report}\nDashboard: perdure serve -C {out}", soft_wrap=True)
-    if played.failures:
-        console.print(f"[red]first failure: {played.failures[0]}[/]", soft_wrap=True)
-        raise typer.Exit(2)
+
+
+def _show(section: Section) -> None:
+    """A table as plain text, no wider than a terminal, and what its numbers rest on."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in section.columns:
+        made.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for place, row in enumerate(section.rows):
+        made.add_row(*row, style="bold" if place == section.emphasis else "")
+    _say(f"\n{section.title}\n", "bold")
+    console.print(made)
+    _say(f"\n{section.note}", "dim")
 
 
 def _lab(seeds: int, out: Path) -> None:

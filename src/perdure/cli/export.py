@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,15 +11,19 @@ from perdure.cli.directory import HERE, Directory, Json, opened, say
 
 Target = Annotated[Path, typer.Argument(help="A directory to make.")]
 Version = Annotated[str, typer.Option(help="A number or an alias.")]
-Bare = Annotated[
-    bool, typer.Option("--weights-only", help="Without memory, optimiser and other state.")
+Part = Annotated[
+    Literal["learner", "model", "backbone"],
+    typer.Option(
+        help="learner: all that learning goes on from; model: the tensors alone; backbone: those "
+        "below the head, bare of what grew."
+    ),
 ]
 
 
 def export(
     target: Target,
     version: Version = "champion",
-    weights_only: Bare = False,
+    part: Part = "learner",
     directory: Directory = HERE,
     as_json: Json = False,
 ) -> None:
@@ -28,11 +32,11 @@ def export(
     For example:
 
         perdure export ../release
-        perdure export ../release --version 7 --weights-only
+        perdure export ../release --version 7 --part model
     """
     from perdure.live.exporting import export as write
 
     with opened(directory) as project:
         name = int(version) if version.isdigit() else version
-        held = write(project, name, target, weights_only=weights_only)
+        held = write(project, name, target, part)
     say(held, as_json, f"version {held['version']} lies in {target}")

@@ -57,20 +57,22 @@ def conclude(project: Project, job: Job) -> Verdict:
         )
         ledger.write(connection, job, made.note, size, accuracy)
         _follow(connection, project, made, champion, verdict)
+        settle(connection, project)
         finish(connection, job.id, "done", version=made.version)
 
     project.database.transact(work)
-    settle(project)
     return verdict
 
 
-def settle(project: Project) -> None:
+def settle(connection: sqlite3.Connection, project: Project) -> None:
     """Close the span of time that the champion has learnt; done again, it changes nothing."""
-    champion = project.registry.champion()
+    champion = connection.execute(
+        "SELECT upto FROM versions JOIN aliases USING (version) WHERE name = 'champion'"
+    ).fetchone()
     if champion is not None:
-        spans.close(project, champion.upto)
+        spans.end(connection, champion["upto"], project.settings.evaluation.max_spans)
     if not project.settings.retention.raw:
-        evaluation.clear(project)
+        evaluation.let_go(connection)
 
 
 def verdict_of(project: Project, job: Job) -> Verdict | None:

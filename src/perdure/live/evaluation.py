@@ -168,9 +168,12 @@ def accuracy(project: Project, learner: Learner) -> float | None:
 
 def clear(project: Project) -> None:
     """Let go of every held-out row but the anchor: for projects that may not keep raw rows."""
-    project.database.transact(
-        lambda c: c.execute("DELETE FROM evaluation WHERE span != ?", (ANCHOR,))
-    )
+    project.database.transact(let_go)
+
+
+def let_go(connection: sqlite3.Connection) -> None:
+    """The same within a transaction."""
+    connection.execute("DELETE FROM evaluation WHERE span != ?", (ANCHOR,))
 
 
 # -- inside --------------------------------------------------------------------------------------

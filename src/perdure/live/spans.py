@@ -47,25 +47,27 @@ def close(project: Project, upto: int, name: str | None = None) -> Span | None:
     Returns:
         The span, or None where nothing came since the last one closed.
     """
+    allowed = project.settings.evaluation.max_spans
+    return project.database.transact(lambda c: end(c, upto, allowed, name))
 
-    def work(connection: sqlite3.Connection) -> Span | None:
-        row = connection.execute(
-            "SELECT coalesce(max(span), 0) + 1 AS span, coalesce(max(last), 0) + 1 AS first"
-            " FROM spans"
-        ).fetchone()
-        if upto < row["first"]:
-            return None
-        ended = Span(row["span"], name or str(row["span"]), row["first"], upto)
-        connection.execute(
-            "INSERT INTO spans VALUES (?, ?, ?, ?)",
-            (ended.span, ended.name, ended.first, ended.last),
-        )
-        allowed = project.settings.evaluation.max_spans
-        while _count(connection) > allowed:
-            _merge(connection, *_smallest(connection))
-        return ended
 
-    return project.database.transact(work)
+def end(
+    connection: sqlite3.Connection, upto: int, allowed: int, name: str | None = None
+) -> Span | None:
+    """The same within a transaction; `allowed` is how many spans there may be."""
+    row = connection.execute(
+        "SELECT coalesce(max(span), 0) + 1 AS span, coalesce(max(last), 0) + 1 AS first FROM spans"
+    ).fetchone()
+    if upto < row["first"]:
+        return None
+    ended = Span(row["span"], name or str(row["span"]), row["first"], upto)
+    connection.execute(
+        "INSERT INTO spans VALUES (?, ?, ?, ?)",
+        (ended.span, ended.name, ended.first, ended.last),
+    )
+    while _count(connection) > allowed:
+        _merge(connection, *_smallest(connection))
+    return ended
 
 
 def _count(connection: sqlite3.Connection) -> int:

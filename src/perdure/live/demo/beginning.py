@@ -34,11 +34,11 @@ epochs = 10
 
 [triggers]
 drift = true
-min_rows = 200
+min_rows = 150
 
 [update]
 mode = "auto"
-twin_every = 1
+twin_every = 2
 
 [evaluation]
 share = 0.25
@@ -95,17 +95,30 @@ def served(directory: Path, token: str) -> Iterator[Client]:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
+        try:
+            with Client(f"http://127.0.0.1:{port}", token, patience=5.0) as client:
+                _wait_for(client, process, directory)
+                yield client
+        finally:
+            _end(process)
+
+
+def _wait_for(client: Client, process: subprocess.Popen[bytes], directory: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not _answers(client):
+        if process.poll() is not None or time.monotonic() > end:
+            raise PerdureError(f"the service did not come up; see {directory / 'service.log'}")
+        time.sleep(0.1)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it, and its updater with it: politely, then by force."""
+    process.terminate()
     try:
-        client = Client(f"http://127.0.0.1:{port}", token, patience=5.0)
-        end = time.monotonic() + PATIENCE
-        while not _answers(client):
-            if process.poll() is not None or time.monotonic() > end:
-                raise PerdureError(f"the service did not come up; see {directory / 'service.log'}")
-            time.sleep(0.1)
-        yield client
-    finally:
-        process.terminate()
         process.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers(client: Client) -> bool:

@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Final
 
 from perdure.client import Client
+from perdure.errors import PerdureError
 from perdure.live.demo.beginning import begin, served
-from perdure.live.demo.rivals import Rival
-from perdure.live.demo.scenes import ERASED, Scene, scenes
+from perdure.live.demo.scenes import ERASED, Scene
 from perdure.live.demo.traffic import Traffic
-from perdure.live.ledger import entries
-from perdure.live.project import Project
 
-Tell = Callable[[str], None]
-QUIET_SECONDS = 2.0
-PATIENCE = 90.0
+Tell = Callable[[str, str], None]
+"""Is told what an event is called, "" for what follows from the last one, and a sentence."""
+REST: Final = 120
+"""Rows of a scene that come in last: answered by a version that has learnt the others."""
+POLL_SECONDS, PATIENCE = 0.2, 90.0
 
 
 @dataclass(frozen=True)
@@ -28,17 +26,17 @@ class Played:
     """What came of the demo.
 
     Args:
-        live: the loop's accuracy, a line a scene; its FLOPs are the ledger's.
-        frozen: the first version, left alone.
-        requests: answered while all this happened.
+        champions: the version that served at the end of each scene.
+        last: the newest version before the poison.
+        requests: questions answered while all this happened.
         failures: what the others were told.
         slowest: seconds within which 99 of 100 questions were answered.
         poison: what became of the poisoned rows: "refuse" or another word of the gate.
         rollback_seconds: from the request to the answer.
     """
 
-    live: Rival
-    frozen: Rival
+    champions: list[int]
+    last: int
     requests: int
     failures: list[str]
     slowest: float
@@ -46,83 +44,87 @@ class Played:
     rollback_seconds: float
 
 
-def play(directory: Path, tell: Tell) -> Played:
+def play(directory: Path, learnt: list[Scene], poison: Scene, tell: Tell) -> Played:
     """Let the service live through the scenes; takes about a minute.
 
+    Args:
+        directory: of the state; an earlier demo's is replaced.
+        learnt: scenes to learn from.
+        poison: one that nobody should.
+        tell: what happens.
+
     Raises:
-        PerdureError: the service did not come up, or an update did not end.
+        PerdureError: the service did not come up, or did not come to rest.
     """
-    learnt, poison = scenes()
-    live, frozen = Rival("perdure, live"), Rival("deployed once, left alone")
-    token = begin(directory)
-    with served(directory, token) as client:
-        _first(client, learnt[0], tell)
-        everything = np.concatenate([scene.test_x for scene in learnt])
-        with Traffic(client, everything) as traffic:
-            for scene in learnt:
-                if scene is not learnt[0]:
-                    _lives_through(client, scene, tell)
-                live.accuracy.append([accuracy(client, held) for held in learnt])
-                frozen.accuracy.append([accuracy(client, held, 1) for held in learnt])
+    with served(directory, begin(directory)) as client:
+        champions = [_lives_through(client, learnt[0], tell, "the first rows")]
+        with Traffic(client, learnt[0].test_x) as traffic:
+            for scene in learnt[1:]:
+                traffic.x = scene.test_x
+                champions.append(_lives_through(client, scene, tell))
+            last = client.versions()[0].version
             word = _poisoned(client, poison, tell)
             _erased(client, directory, tell)
             seconds = _rolled_back(client, tell)
-    with Project(directory) as project:
-        spent = [entry.flops for entry in entries(project)]
-    live.flops, frozen.flops = sum(spent), spent[0]
     answered = sum(traffic.answered.values())
     return Played(
-        live, frozen, answered, traffic.failures, traffic.slowest(), word, seconds
+        champions, last, answered, traffic.failures, traffic.slowest(), word, seconds
     )
 
 
-def accuracy(client: Client, scene: Scene, version: int | None = None) -> float:
-    """On a scene's test rows, over HTTP."""
-    answers = client.predict(scene.test_x.tolist(), version=version)
-    return float(np.mean([a.label == str(y) for a, y in zip(answers, scene.test_y, strict=True)]))
+def _lives_through(client: Client, scene: Scene, tell: Tell, reason: str = "") -> int:
+    """Most rows come in, are learnt, then the others; the version that serves in the end.
 
-
-def _first(client: Client, scene: Scene, tell: Tell) -> None:
-    tell(f"[bold]{scene.name}[/] come in: {len(scene.y)} labelled rows, and a first update")
-    client.ingest(scene.rows())
-    client.update("the first rows", wait=True)
-    _until_quiet(client)
-    _tell_verdict(client, tell)
-
-
-def _lives_through(client: Client, scene: Scene, tell: Tell) -> None:
-    drifts = len(client.drifts())
-    tell(f"[bold]{scene.name}[/] come in: {len(scene.y)} labelled rows; nobody asks for an update")
-    client.ingest(scene.rows())
-    _until_quiet(client)
-    for drift in reversed(client.drifts()[: len(client.drifts()) - drifts]):
-        tell(f"  drift: {drift['detector']} at example {drift['seq']}")
-    _tell_verdict(client, tell)
+    Args:
+        client: of the service.
+        scene: whose rows.
+        tell: what happens.
+        reason: for an update that is asked for; "" waits for the loop's own.
+    """
+    rows = list(scene.rows())
+    how = "a first update" if reason else "nobody asks for an update"
+    tell(scene.name, f"{len(rows) - REST} labelled rows come in; {how}")
+    _learn(client, rows[:-REST], tell, reason)
+    tell("", f"{REST} more come in, for the version that serves now")
+    client.ingest(rows[-REST:])
+    return int(_at_rest(client)["champion"]["version"])
 
 
 def _poisoned(client: Client, poison: Scene, tell: Tell) -> str:
-    tell(f"[bold]poison[/]: {poison.source} sends {len(poison.y)} rows with wrong labels")
-    before = client.status()["champion"]["version"]
-    client.ingest(poison.rows())
-    _until_quiet(client)
-    held = client.status()
-    if held["champion"]["version"] == before and not held["log"]["quarantined"]:
-        client.update("have the gate look at what came in", wait=True)
-    return _tell_verdict(client, tell)
+    tell("poison", f"{poison.source} sends {len(poison.y)} rows with wrong labels")
+    return _learn(client, list(poison.rows()), tell)
+
+
+def _learn(client: Client, rows: list[dict[str, Any]], tell: Tell, reason: str = "") -> str:
+    """Send rows; what the gate said of the update that they led to."""
+    drifts, verdicts = len(client.drifts()), len(client.verdicts())
+    client.ingest(rows, chunk=len(rows))
+    if reason:
+        client.update(reason, wait=True)
+    _at_rest(client)
+    for drift in client.drifts()[: len(client.drifts()) - drifts][::-1]:
+        tell("", f"drift: {drift['detector']}, at example {drift['seq']}")
+    if len(client.verdicts()) == verdicts:
+        tell("", "nothing called for an update, so one is asked for")
+        client.update("what came in is to be judged", wait=True)
+        _at_rest(client)
+    newest = client.verdicts()[0]
+    tell("", f"gate: {newest['verdict']}: {newest['report']['reasons'][0]}")
+    return str(newest["verdict"])
 
 
 def _erased(client: Client, directory: Path, tell: Tell) -> None:
-    tell(f"[bold]erasure[/]: {ERASED} wants to be forgotten")
+    tell("erasure", "a visitor wants to be forgotten")
     receipt = client.erase(ERASED)
     left = [path.name for path in sorted(directory.rglob("*")) if _names(path, ERASED.encode())]
-    tell(f"  {receipt['rows']} rows are gone; files that still name {ERASED}: {left or 'none'}")
+    tell("", f"{receipt['rows']} rows are gone; files that still name the visitor: {_all(left)}")
 
 
 def _rolled_back(client: Client, tell: Tell) -> float:
     start = time.perf_counter()
     moved = client.rollback("to show that it can be done")
     seconds = time.perf_counter() - start
-    tell(f"[bold]rollback[/]: version {moved.version} serves again after {seconds:.2f} s")
+    tell("rollback", f"version {moved.version} serves again after {seconds:.2f} s")
     return seconds
 
 
@@ -130,21 +132,25 @@ def _names(path: Path, name: bytes) -> bool:
     return path.is_file() and name in path.read_bytes()
 
 
-def _until_quiet(client: Client) -> None:
-    """Wait until everything was scored, no update runs, and none was begun for a moment."""
-    end, quiet = time.monotonic() + PATIENCE, time.monotonic()
-    while time.monotonic() < end and time.monotonic() - quiet < QUIET_SECONDS:
+def _all(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _at_rest(client: Client) -> dict[str, Any]:
+    """The status once all is scored, no update runs or is due, and the champion answers.
+
+    Raises:
+        PerdureError: it did not come to that.
+    """
+    end, calm = time.monotonic() + PATIENCE, 0
+    while calm < 2:  # an update may be asked for while a status is put together
         held = client.status()
+        champion = held["champion"] or {"version": held["service"]["version"]}
         behind = held["log"]["scored"] < held["log"]["head"]
-        switching = held["champion"] and held["service"]["version"] != held["champion"]["version"]
-        if held["job"] is not None or behind or switching:
-            quiet = time.monotonic()
-        time.sleep(0.2)
-
-
-def _tell_verdict(client: Client, tell: Tell) -> str:
-    verdict: dict[str, Any] = client.verdicts()[0]
-    tell(f"  gate: {verdict['verdict']}: {verdict['report']['reasons'][0]}")
-    return str(verdict["verdict"])
-
-
+        learns = held["job"] is not None or held["next"]["due"] is not None
+        switches = held["service"]["version"] != champion["version"]
+        calm = 0 if behind or learns or switches else calm + 1
+        if time.monotonic() > end:
+            raise PerdureError(f"the service did not come to rest within {PATIENCE:.0f} s")
+        time.sleep(POLL_SECONDS)
+    return held

@@ -1,22 +1,25 @@
-"""What the loop is compared with: naive fine-tuning, and retraining from scratch at every step."""
+"""Who is compared: the loop, its first version left alone, fine-tuning, training from scratch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from perdure.learner import Learner
-from perdure.live.demo.scenes import Scene
+from perdure.live.demo.scenes import Labels, Pixels, Scene
 from perdure.live.project import Project, optimizer_of
 from perdure.live.update import schedule_of
-from perdure.measure.cost import Cost
 from perdure.measure.matrix import AccuracyMatrix
 from perdure.measure.meter import Meter
 from perdure.streams.rows import Rows
+
+DIGITS: Final = np.arange(10, dtype=np.int64)
+"""What the outputs of a network stand for that nobody told of new classes one by one."""
 
 
 @dataclass
@@ -38,24 +41,41 @@ class Rival:
         return AccuracyMatrix(np.array(self.accuracy).T.tolist(), tuple(tasks))
 
 
+def of_versions(
+    name: str, project: Project, versions: Sequence[int], scenes: Sequence[Scene], flops: float
+) -> Rival:
+    """What the service answered with, as its files have it.
+
+    Args:
+        name: for people.
+        project: whose versions they are.
+        versions: that served at the end of each scene.
+        scenes: to be tested on.
+        flops: that they took.
+    """
+    digits = np.array(project.classes(), np.int64)  # the loop numbers classes as they come
+    known = {v: _accuracies(project.load(v), scenes, digits) for v in set(versions)}
+    return Rival(name, [known[version] for version in versions], flops)
+
+
 def fine_tuned(project: Project, scenes: Sequence[Scene]) -> Rival:
-    """The same model and budget, trained on what is new alone."""
+    """The same model and passes, trained on what is new alone."""
     rival, learner = Rival("naive fine-tuning"), _bare(project)
     for scene in scenes:
-        rival.flops += _train(project, learner, scene.x, scene.y).flops
-        rival.accuracy.append([_accuracy(learner, held) for held in scenes])
+        rival.flops += _train(project, learner, scene.x, scene.y)
+        rival.accuracy.append(_accuracies(learner, scenes))
     return rival
 
 
 def from_scratch(project: Project, scenes: Sequence[Scene]) -> Rival:
-    """The same model, trained anew on everything at every step."""
-    rival = Rival("retrained from scratch")
+    """The same model and passes, trained anew on everything at every step."""
+    rival = Rival("from scratch")
     for count in range(1, len(scenes) + 1):
         learner = _bare(project)
         x = np.concatenate([scene.x for scene in scenes[:count]])
         y = np.concatenate([scene.y for scene in scenes[:count]])
-        rival.flops += _train(project, learner, x, y).flops
-        rival.accuracy.append([_accuracy(learner, held) for held in scenes])
+        rival.flops += _train(project, learner, x, y)
+        rival.accuracy.append(_accuracies(learner, scenes))
     return rival
 
 
@@ -67,7 +87,8 @@ def _bare(project: Project) -> Learner:
     )
 
 
-def _train(project: Project, learner: Learner, x: np.ndarray, y: np.ndarray) -> Cost:
+def _train(project: Project, learner: Learner, x: Pixels, y: Labels) -> float:
+    """Learn rows as an update does; the FLOPs that it took."""
     schedule = schedule_of(project.settings)
     drawn = Rows(torch.from_numpy(x), torch.from_numpy(y)).batches(
         schedule.batch_size, seed=learner.updates, epochs=schedule.epochs, steps=schedule.steps
@@ -75,9 +96,15 @@ def _train(project: Project, learner: Learner, x: np.ndarray, y: np.ndarray) -> 
     with Meter(learner) as meter:
         for batch in drawn:
             meter.observe(batch)
-    return meter.cost
+    return meter.cost.flops
 
 
-def _accuracy(learner: Learner, scene: Scene) -> float:
-    out: Tensor = learner.predict(torch.from_numpy(scene.test_x))
-    return float((out.argmax(1).numpy() == scene.test_y).mean())
+def _accuracies(
+    learner: Learner, scenes: Sequence[Scene], digits: Labels = DIGITS
+) -> list[float]:
+    return [_accuracy(learner, scene, digits) for scene in scenes]
+
+
+def _accuracy(learner: Learner, scene: Scene, digits: Labels) -> float:
+    out: Tensor = learner.predict(torch.from_numpy(scene.test_x))  # (n, classes)
+    return float((digits[out.argmax(1).numpy()] == scene.test_y).mean())

@@ -19,7 +19,7 @@ class Traffic:
 
     Args:
         client: of the service.
-        x: rows (n, 64) to ask about.
+        x: rows (n, 64) to ask about; others may take their place at any time.
         pause: seconds between two questions.
     """
 
@@ -51,7 +51,8 @@ class Traffic:
     def _ask(self) -> None:
         rng = np.random.default_rng(0)
         while self._going.is_set():
-            row = self.x[rng.integers(len(self.x))]
+            rows = self.x
+            row = rows[rng.integers(len(rows))]
             start = time.perf_counter()
             try:
                 answer = self.client.predict([row.tolist()])[0]

@@ -29,12 +29,16 @@ class Section(NamedTuple):
         columns: heads; the first column names the rows.
         rows: a cell a column, as they are to be read.
         note: a sentence or more on how the numbers came about.
+        emphasis: the place of the row that matters most.
+        words: whether the cells are words rather than numbers.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     note: str = ""
+    emphasis: int | None = None
+    words: bool = False
 
 
 def write_report(

@@ -113,11 +113,10 @@ def plot(held: Course) -> str:
 
 
 def _drifts(axes: Any, line: Curve) -> None:
-    seqs = [mark.seq for mark in line.marks if mark.kind == "drift"]
-    for seq in seqs:
-        axes.axvline(seq, color=ORANGE, lw=0.9, dashes=(1, 2))
     base = axes.get_xaxis_transform()
-    axes.plot(seqs, [0.035] * len(seqs), "^", color=ORANGE, ms=7, transform=base, clip_on=False)
+    for seq in [mark.seq for mark in line.marks if mark.kind == "drift"]:
+        axes.axvline(seq, color=ORANGE, lw=0.9, dashes=(1, 2))
+        axes.plot([seq], [0.035], "^", color=ORANGE, ms=7, transform=base)
 
 
 def _named(axes: Any, held: Course) -> None:
@@ -137,6 +136,7 @@ def _named(axes: Any, held: Course) -> None:
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, 4 + 12 * row),
             textcoords="offset points",
+            ha="right" if seq > high - width else "left",
             color=colour,
             fontsize=9.5,
             fontweight="bold",

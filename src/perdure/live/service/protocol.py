@@ -105,10 +105,10 @@ async def model_ready(service: Here, model: str, response: Response) -> payloads
 async def version_ready(
     service: Here, model: str, version: Number, response: Response
 ) -> payloads.ModelReady:
-    """Whether a version is in memory; `load` brings it there, and so does asking it."""
+    """Whether a version would answer; where it is not in memory, the first question loads it."""
     service.check_model(model)
-    held = service.project.registry.get(int(version)).version
-    serves = held in service.server.loaded()
+    held = service.project.registry.get(int(version))
+    serves = held.state != "removed" and held.version not in service.server.failures
     response.status_code = 200 if serves else 503
     return payloads.ModelReady(name=model, ready=serves)
 

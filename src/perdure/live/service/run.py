@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 import torch
@@ -32,7 +35,8 @@ def serve(
     pages: Sequence[APIRouter] = (),
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve a project until SIGTERM or Ctrl-C; requests that run then are answered.
+    """Serve a project until SIGTERM or Ctrl-C, which end it by `SystemExit` once the requests that
+    run have been answered. To be called in the main thread.
 
     Where the directory has no token yet, one with all roles is made and said once.
 
@@ -66,7 +70,26 @@ def serve(
             proxy_headers=False,  # anybody could say where they come from
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        with ending():
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Within it SIGTERM and Ctrl-C end the process by `SystemExit`, so that files are closed.
+
+    uvicorn lets running requests end first, and then sends itself the signal again.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def steady() -> None:

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 5.0
+TRIES: Final = 3
 FEWEST_ROWS: Final = 4
 """BLAS answers one to three rows by other kernels, whose last bits differ; so nobody asks it to."""
 
@@ -198,7 +199,9 @@ class Server:
         What cannot be loaded is reported in `failures`, and its alias stays where it was.
         """
         async with self._following:
-            while True:
+            # An alias that moved meanwhile is looked at again, so that a version which was rolled
+            # back while it was loading never serves; but not for ever, or nothing would.
+            for _ in range(TRIES):
                 generation = self.project.registry.generation()
                 wanted = self._wanted()
                 found = await asyncio.gather(

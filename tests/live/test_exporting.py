@@ -1,0 +1,99 @@
+"""What leaves the directory is whole, checked, and enough to answer with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from perdure import checkpoint
+from perdure.errors import InvalidValue
+from perdure.live.exporting import export
+from perdure.live.project import Project
+from perdure.live.refusals import NotFound
+
+TOML = """\
+[schema]
+kind = "tensor"
+shape = [4]
+classes = ["no", "yes"]
+"""
+MODEL = """\
+from perdure.nets import MLP, Classifier, FixedHead
+
+
+def build(schema, classes):
+    return Classifier(MLP(4, (8,)), FixedHead(8, classes))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """With one version, untrained."""
+    directory = tmp_path_factory.mktemp("project")
+    (directory / "perdure.toml").write_text(TOML)
+    (directory / "model.py").write_text(MODEL)
+    with Project(directory) as opened:
+        job = opened.jobs.ask("update", "a test", "test")
+        opened.jobs.start(job.id, None, 0, 0)
+        opened.registry.create(
+            opened.learner().state_dict(), parent=None, job=job.id, after=0, upto=0, note={}
+        )
+        yield opened
+
+
+def test_a_learner_goes_on_elsewhere(project: Project, tmp_path: Path) -> None:
+    """The exported state loads into a learner made from the exported settings and model."""
+    export(project, 1, tmp_path / "out")
+    shutil.copytree(tmp_path / "out", tmp_path / "new")
+    x = torch.randn(3, 4)
+    with Project(tmp_path / "new") as other:
+        learner = other.learner()
+        learner.load_state_dict(checkpoint.load(tmp_path / "out" / "learner.safetensors"))
+    assert torch.equal(project.load(1).predict(x), learner.predict(x))
+
+
+def test_the_model_alone_is_a_plain_safetensors_file(project: Project, tmp_path: Path) -> None:
+    """Anybody can read it, and it holds the same tensors."""
+    export(project, "challenger", tmp_path / "out", "model")
+    model = project.model()
+    model.load_state_dict(load_file(tmp_path / "out" / "model.safetensors"))
+    x = torch.randn(3, 4)
+    assert torch.equal(project.load(1).predict(x), model(x))
+
+
+def test_a_backbone_is_bare_of_its_head(project: Project, tmp_path: Path) -> None:
+    """Its tensors load into the backbone, bit for bit, and nothing else is there."""
+    export(project, 1, tmp_path / "out", "backbone")
+    tensors = load_file(tmp_path / "out" / "backbone.safetensors")
+    ours = project.load(1).model.get_submodule("backbone").state_dict()
+    assert set(ours) == set(tensors)
+    assert all(torch.equal(ours[name], tensors[name]) for name in ours)
+
+
+def test_checksums_are_those_of_the_files(project: Project, tmp_path: Path) -> None:
+    """And every file is named."""
+    said = export(project, 1, tmp_path / "out")
+    there = {p.name: p for p in (tmp_path / "out").iterdir() if p.name != "export.json"}
+    digests = {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in there.items()}
+    assert digests == said["files"]
+    assert said == json.loads((tmp_path / "out" / "export.json").read_text())
+
+
+def test_nothing_is_written_over(project: Project, tmp_path: Path) -> None:
+    """A target that exists is refused."""
+    with pytest.raises(InvalidValue, match="exists"):
+        export(project, 1, tmp_path)
+
+
+def test_a_version_must_be_there(project: Project, tmp_path: Path) -> None:
+    """And where it is not, no directory is made."""
+    with pytest.raises(NotFound, match="no such version"):
+        export(project, 7, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
