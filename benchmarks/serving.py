@@ -35,7 +35,7 @@ from perdure.live.service import run
 from perdure.live.tokens import Tokens
 
 RESULTS = Path(__file__).parent / "results" / "serving.json"
-ROUNDS, SECONDS = 5, 1.0
+ROUNDS, SECONDS = 7, 1.0
 SETTINGS = """
 name = "bench"
 [schema]

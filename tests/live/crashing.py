@@ -367,27 +367,34 @@ def _by_chance(draw: torch.Generator | None) -> bool:
 def answer(said: dict[str, Any]) -> Any:
     """What a process of its own does; see the functions for what each question means."""
     directory, acknowledged = Path(said["directory"]), Path(said["acknowledged"])
-    match said["do"]:
-        case "work":
-            if "shadow" in said:
-                Platter(directory, Path(said["shadow"])).install()
-            full = said.get("full", False)
-            points = Failpoints(0 if full else said.get("last", 0))
-            points.install()
-            if full or "limit" in said:
-                points.last = said.get("last", 0)
-                return starved(directory, acknowledged, points, said.get("limit"))
-            work(directory, acknowledged)
-            return points.names
-        case "compete":
-            return compete(directory, said["processes"], said["count"])
-        case "warm":
-            return work(directory, acknowledged)
-        case "examine":
-            return examine(directory, acknowledged)
-        case "outcome":
-            return outcome(directory)
-    raise ValueError(said["do"])
+    questions: dict[str, Callable[[], Any]] = {
+        "work": lambda: worked(directory, acknowledged, said),
+        "update": lambda: kept_up(directory),
+        "compete": lambda: compete(directory, said["processes"], said["count"]),
+        "examine": lambda: examine(directory, acknowledged),
+        "outcome": lambda: outcome(directory),
+    }
+    return questions[said["do"]]()
+
+
+def worked(directory: Path, acknowledged: Path, said: dict[str, Any]) -> list[str]:
+    """The work, on a disk that fails as is said; the calls that were made, or the errors."""
+    if "shadow" in said:
+        Platter(directory, Path(said["shadow"])).install()
+    starving = said.get("full", False) or "limit" in said
+    points = Failpoints(0 if starving else said.get("last", 0))
+    points.install()
+    if starving:
+        points.last = said.get("last", 0)
+        return starved(directory, acknowledged, points, said.get("limit"))
+    work(directory, acknowledged)
+    return points.names
+
+
+def kept_up(directory: Path) -> None:
+    """The updater, until it is killed."""
+    with tiny.quick_gate():
+        updater.run(directory)
 
 
 def starved(
@@ -426,7 +433,7 @@ def serve() -> None:
     """Answer each line in a process of its own: `[exit status, answer]`, -9 where it was killed."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:  # what is imported here need not be, each time
-        answer({"do": "warm", "directory": tiny.written(Path(name)), "acknowledged": f"{name}/a"})
+        work(tiny.written(Path(name)), Path(name) / "acknowledged")
     sys.stdout.write('"ready"\n')
     sys.stdout.flush()
     for line in sys.stdin:

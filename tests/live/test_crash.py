@@ -150,6 +150,30 @@ def test_killed_a_hundred_times_it_loses_nothing(
     killed_again_and_again(ask, tmp_path / "a", name, 100, reference[name][1], seed=4)
 
 
+def test_the_updater_is_killed_while_rows_come_in(ask: Ask, tmp_path: Path) -> None:
+    """It goes on by itself where it stopped; whoever sends rows notices nothing."""
+    said = {"triggers": {"count": 5}, "update": {"checkpoint_seconds": 0.0}}
+    place, draw, sent = tmp_path, random.Random(8), 0  # noqa: S311
+    with tiny.project(place / "state", said) as project:
+        for _ in range(12):
+            futures = [project.log.append(tiny.rows(sent + n, 1)) for n in range(10)]
+            status, said = ask("update", place, after=draw.uniform(0.05, 0.4))
+            assert KILLED == status, said
+            names = [future.result()[0].id for future in futures]
+            (place / "acknowledged").open("a").writelines(f"{name}\n" for name in names)
+            sent += 10
+        for _ in range(20):
+            assert KILLED == ask("update", place, after=1.0)[0]
+            if project.log.count(project.registry.champion().upto) < 5:
+                break
+        assert project.log.count(project.registry.champion().upto) < 5
+        examined(ask, place)
+        jobs = project.jobs.latest(1000)
+        assert {"done"} == {job.state for job in jobs if job.finished}
+        ends = {held.version: held.upto for held in project.registry.all()}
+        assert all(held.after == ends.get(held.parent, 0) for held in project.registry.all())
+
+
 # -- power cuts ----------------------------------------------------------------------------------
 
 

@@ -19,14 +19,16 @@ import torch
 from tests.live import tiny
 from tests.live.test_resume import cut_at
 
-from perdure.live import anchor, erasure, keeping, update, updater, watch
+from perdure.live import anchor, conclusion, erasure, keeping, ledger, update, updater, watch
 from perdure.live.alone import alone
 from perdure.live.erasure import erase
+from perdure.live.jobs import finish
 from perdure.live.keys import key
 from perdure.live.labels import Label
 from perdure.live.project import Project
 from perdure.live.receipt import Receipt
 from perdure.live.refusals import Conflict, Erased
+from perdure.live.repair import interpolate
 from perdure.live.rows import Row
 from perdure.live.watch.state import from_text
 from perdure.memory.erasing import memories
@@ -317,6 +319,27 @@ def test_an_update_that_runs_meanwhile_begins_again(project: Project) -> None:
     assert project.registry.champion().tainted is None
 
 
+def test_a_version_that_is_judged_meanwhile_does_not_serve(project: Project, monkeypatch) -> None:
+    """It was made before the tombstone, and the gate spoke after it."""
+    project.log.append(mixed(0)).result()
+    examine = conclusion.examine
+
+    def slow(*args, **named):
+        erase(project, SUBJECT, "you")
+        return examine(*args, **named)
+
+    monkeypatch.setattr(conclusion, "examine", slow)
+    assert "cancelled" == tiny.updated(project).state
+    assert project.registry.champion() is None
+    assert project.registry.get(1).tainted is not None
+    assert 0 == project.database.value("SELECT count(*) FROM verdicts")
+    monkeypatch.setattr(conclusion, "examine", examine)
+    with tiny.quick_gate():
+        assert "done" == updater.turn(project).state
+    assert 2 == project.registry.champion().version
+    assert key(SUBJECT) not in subjects_held(project, 1) | subjects_held(project, 2)
+
+
 def test_where_an_updater_is_at_work_it_finishes(project: Project, monkeypatch) -> None:
     """Nobody else touches the versions under its hands."""
     learnt(project, mixed(0))
@@ -528,6 +551,59 @@ def test_a_rebuild_is_refused_when_rows_are_missing_and_nothing_is_erased(tmp_pa
         assert "done" == erase(project, SUBJECT, "me", "scheduled").state
         with pytest.raises(Conflict, match="goes back to seq"):
             erase(project, SUBJECT, "me", "exact")
+
+
+def interpolated(project: Project, rows: list[Row], share: float) -> None:
+    """An update whose result the gate moved towards the champion."""
+    project.log.append(rows).result()
+    watch.advance(project, 0.0)
+    job = update.plan(project, project.jobs.ask("update", "to test", "me"))
+    made = update.fold(project, job)
+    champion = project.registry.champion()
+    between = interpolate(project.registry.load(champion.version), made.learner.state_dict(), share)
+    note = {**ledger.cost_note(made), "interpolated": {"from": 99, "share": share}}
+    number = project.registry.create(
+        between, parent=job.parent, job=job.id, after=job.after, upto=job.upto, note=note
+    )
+    project.registry.promote(number, actor="me", reason="to test")
+    project.database.transact(lambda c: finish(c, job.id, "done"))
+
+
+def test_what_the_gate_interpolated_is_interpolated_again(tmp_path: Path) -> None:
+    """The chain is made anew as it was made."""
+    states = []
+    for name in ("never", "erased"):
+        with tiny.project(tmp_path / name) as project:
+            batches = [others(0, 40), mixed(40), mixed(80), others(120, 40)]
+            if name == "never":
+                batches = [[row for row in b if row.subject != SUBJECT] for b in batches]
+            learnt(project, batches[0])
+            interpolated(project, batches[1], 0.25)
+            interpolated(project, batches[2], 0.75)
+            learnt(project, batches[3])
+            if name == "erased":
+                erase(project, SUBJECT, "me", "exact")
+                with tiny.quick_gate():
+                    assert "done" == updater.turn(project).state
+                # and once more, from versions that were themselves rebuilt
+                erase(project, "nobody", "me", "exact")
+            states.append(state_of(project))
+    assert states[0] == states[1]
+
+
+def test_where_no_raw_rows_are_kept_nothing_can_be_rebuilt(tmp_path: Path) -> None:
+    """All else is erased as ever."""
+    said = {"retention": {"raw": False}, "learner": {"methods": [{"name": "EWC"}]}}
+    with tiny.project(tmp_path / "state", said) as project:
+        learnt(project, mixed(0))
+        assert 0 == project.database.value("SELECT count(*) FROM rows")
+        with pytest.raises(Conflict, match="rebuild exact"):
+            erase(project, SUBJECT, "me", "exact")
+        assert ("done", (1,)) == (
+            erase(project, SUBJECT, "me").state,
+            erase(project, SUBJECT, "me").tainted,
+        )
+    assert [] == found(tmp_path / "state", *canaries())
 
 
 def test_a_rebuild_may_be_asked_for_later(project: Project) -> None:

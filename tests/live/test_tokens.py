@@ -137,7 +137,7 @@ def test_admin_has_every_role_and_others_their_own() -> None:
 def test_what_cannot_be_right_is_refused(
     tokens: Tokens, name: str, roles: list[str], expires: float | None
 ) -> None:
-    """Names that the audit could not tell apart, unknown roles, and tokens that are dead already."""
+    """Names that the audit could not tell apart, unknown roles, and tokens dead from the start."""
     with pytest.raises(InvalidValue, match="a token's"):
         tokens.create(name, roles, expires)
     assert [] == tokens.all()

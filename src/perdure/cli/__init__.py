@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -77,6 +77,12 @@ def main() -> None:
     try:
         app()
     except PerdureError as error:
-        said = Text.assemble(("perdure: ", "bold red"), str(error))
-        Console(stderr=True).print(said, soft_wrap=True)
-        sys.exit(2)
+        _end(str(error))
+    except OSError as error:  # no room, no such file, no right to it
+        _end(str(error) if error.filename is None else f"{error.filename}: {error.strerror}")
+
+
+def _end(reason: str) -> NoReturn:
+    said = Text.assemble(("perdure: ", "bold red"), reason)
+    Console(stderr=True).print(said, soft_wrap=True)
+    sys.exit(2)

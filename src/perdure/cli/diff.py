@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.directory import HERE, Directory, Json, opened, percent, say, table
+from perdure.cli.directory import HERE, Directory, Json, opened, percent, say, table, version_of
 
 Before = Annotated[str, typer.Argument(help="A version or an alias.")]
 After = Annotated[str, typer.Argument(help="A version or an alias.")]
@@ -29,7 +29,7 @@ def diff(
     from perdure.live.accuracy import diff as found
 
     with opened(directory) as project:
-        lines = found(project, _named(before), _named(after))
+        lines = found(project, version_of(before), version_of(after))
     shown = table(
         f"{before} -> {after}, on the same held-out rows",
         ("of", "rows", "before", "after", "now wrong", "now right"),
@@ -46,7 +46,3 @@ def diff(
         ),
     )
     say([asdict(one) for one in lines], as_json, shown)
-
-
-def _named(text: str) -> int | str:
-    return int(text) if text.isdigit() else text

@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from perdure.live.project import Project
 
 REFUSED = 1
@@ -38,22 +40,34 @@ def opened(directory: Path) -> Project:
 
 
 def say(answer: Any, as_json: bool, *lines: Any) -> None:
-    """Print the answer as JSON, or the lines for people."""
+    """Print the answer as JSON, or the lines for people; what brackets hold is no markup."""
     if as_json:
         print(json.dumps(answer, indent=1, default=str))
         return
     for line in lines:
-        console.print(line, soft_wrap=isinstance(line, str))
+        console.print(line, soft_wrap=isinstance(line, str | Text), markup=False)
+
+
+def bar(as_json: bool) -> Progress:
+    """Progress, for whoever looks at a terminal."""
+    from rich.progress import Progress
+
+    return Progress(console=console, disable=as_json or not console.is_terminal, transient=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Group:
     """A table of plain values under its title; None is shown as a dash."""
     made = Table(header_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        made.add_column(column)
+        made.add_column(Text(column))
     for row in rows:
-        made.add_row(*["-" if cell is None else str(cell) for cell in row])
+        made.add_row(*[Text("-" if cell is None else str(cell)) for cell in row])
     return Group(Text(title, style="bold"), made)
+
+
+def version_of(text: str) -> int | str:
+    """A version as it was typed: its number, or an alias."""
+    return int(text) if text.isdigit() else text
 
 
 def when(seconds: float | None) -> str:
@@ -70,7 +84,7 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def as_lines(held: Mapping[str, Any]) -> list[str]:
+def as_lines(held: Mapping[str, Any]) -> list[Text]:
     """Keys and values, a line each."""
     width = max(map(len, held), default=0)
-    return [f"[dim]{key:<{width}}[/]  {value}" for key, value in held.items()]
+    return [Text.assemble((f"{key:<{width}}", "dim"), f"  {held[key]}") for key in held]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from perdure.cli.directory import Json, say
+from perdure.cli.directory import DryRun, Json, say
 
 Target = Annotated[Path, typer.Argument(help="The directory to make.")]
 Kind = Annotated[
@@ -30,6 +30,7 @@ def init(
     label: Label = None,
     name: Name = None,
     force: Force = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Write a working project: perdure.toml (every setting explained), model.py and a README.
@@ -42,5 +43,8 @@ def init(
     """
     from perdure.live.start import begin
 
-    begun = begin(directory, kind, sample=sample, label=label, name=name, force=force)
-    say(begun.to_dict(), as_json, *begun.lines())
+    begun = begin(
+        directory, kind, sample=sample, label=label, name=name, force=force, write=not dry_run
+    )
+    would = [f"would write {', '.join(map(str, begun.files))}"]
+    say(begun.to_dict(), as_json, *([*begun.said, *would] if dry_run else begun.lines()))

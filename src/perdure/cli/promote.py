@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.directory import ACTOR, HERE, REFUSED, Directory, DryRun, Json, opened, say
+from perdure.cli.directory import (
+    ACTOR,
+    HERE,
+    REFUSED,
+    Directory,
+    DryRun,
+    Json,
+    opened,
+    say,
+    version_of,
+)
 
 Version = Annotated[str, typer.Argument(help="Its number, or an alias.")]
 Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
@@ -35,12 +45,14 @@ def promote(
         perdure promote 7 --reason "checked by the pricing team"
     """
     with opened(directory) as project:
-        held = project.registry.get(int(version) if version.isdigit() else version)
+        held = project.registry.get(version_of(version))
         if held.state != "blessed" and not force:
             told = f"version {held.version} is {held.state}; --force promotes it all the same"
             say({"promoted": False, "state": held.state}, as_json, told)
             raise typer.Exit(REFUSED)
-        if not dry_run:
+        if dry_run:
+            project.registry.check(held.version)
+        else:
             project.registry.promote(
                 held.version, actor=ACTOR, reason=reason, if_generation=if_generation
             )

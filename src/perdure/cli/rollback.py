@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.directory import ACTOR, HERE, Directory, Json, opened, say
+from perdure.cli.directory import ACTOR, HERE, Directory, DryRun, Json, opened, say
 
 Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
 
 
-def rollback(reason: Reason, directory: Directory = HERE, as_json: Json = False) -> None:
+def rollback(
+    reason: Reason,
+    directory: Directory = HERE,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
     """Go back to the last version that really served: model, memory and detectors, at once.
 
     For example:
@@ -19,5 +24,9 @@ def rollback(reason: Reason, directory: Directory = HERE, as_json: Json = False)
         perdure rollback --reason "complaints about returns"
     """
     with opened(directory) as project:
-        held = project.registry.rollback(actor=ACTOR, reason=reason)
-    say({"version": held.version}, as_json, f"version {held.version} serves again")
+        if dry_run:
+            number = project.registry.beneath()
+        else:
+            number = project.registry.rollback(actor=ACTOR, reason=reason).version
+    told = f"version {number} {'would serve' if dry_run else 'serves'} again"
+    say({"version": number, "rolled_back": not dry_run}, as_json, told)

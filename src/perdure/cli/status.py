@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+
 from perdure.cli.directory import HERE, Directory, Json, as_lines, opened, percent, say, table, when
 
 
@@ -44,5 +46,5 @@ def status(directory: Directory = HERE, as_json: Json = False) -> None:
             for v in versions
         ),
     )
-    warned = [f"[bold red]![/] {warning}" for warning in held["warnings"]]
+    warned = [Text.assemble(("! ", "bold red"), warning) for warning in held["warnings"]]
     say(held, as_json, *as_lines(lines), shown, *warned)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.directory import ACTOR, HERE, Directory, Json, opened, say, table, when
+from perdure.cli.directory import ACTOR, HERE, Directory, DryRun, Json, opened, say, table, when
 
 tokens = typer.Typer(help="Make, list and revoke tokens of the HTTP service.", no_args_is_help=True)
 
@@ -24,6 +24,7 @@ def create(
     roles: Roles = "predict,ingest",
     days: Days = None,
     directory: Directory = HERE,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Make a token, and show it this once; only its hash is kept.
@@ -39,13 +40,23 @@ def create(
 
     expires = None if days is None else time.time() + days * 86400
     with opened(directory) as project:
-        text = Tokens(project.database).create(name, roles.split(","), expires, actor=ACTOR)
+        held = Tokens(project.database)
+        if dry_run:
+            wanted = held.vet(name, roles.split(","), expires)
+            say({"roles": wanted}, as_json, f"{name} would get {', '.join(wanted)}")
+            return
+        text = held.create(name, roles.split(","), expires, actor=ACTOR)
     say({"token": text}, as_json, text)
 
 
 @tokens.command("list")
 def list_all(directory: Directory = HERE, as_json: Json = False) -> None:
-    """List tokens; what is secret of them is nowhere."""
+    """List tokens; what is secret of them is nowhere.
+
+    For example:
+
+        perdure tokens list
+    """
     from perdure.live.tokens import Tokens
 
     with opened(directory) as project:
@@ -59,10 +70,23 @@ def list_all(directory: Directory = HERE, as_json: Json = False) -> None:
 
 
 @tokens.command()
-def revoke(token: Id, directory: Directory = HERE, as_json: Json = False) -> None:
-    """Let a token open nothing from now on."""
+def revoke(
+    token: Id, directory: Directory = HERE, dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Let a token open nothing from now on.
+
+    For example:
+
+        perdure tokens revoke 0e4bd1a2c3f5
+    """
+    from perdure.live.refusals import NotFound
     from perdure.live.tokens import Tokens
 
     with opened(directory) as project:
-        Tokens(project.database).revoke(token, ACTOR)
-    say({"revoked": token}, as_json, f"token {token} is revoked")
+        held = Tokens(project.database)
+        if not dry_run:
+            held.revoke(token, ACTOR)
+        elif held.get(token) is None:
+            raise NotFound("no live token has this id", field="token", value=token)
+    told = f"token {token} {'would be' if dry_run else 'is'} revoked"
+    say({"revoked": None if dry_run else token}, as_json, told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from perdure.cli.directory import (
     ACTOR,
@@ -13,7 +14,7 @@ from perdure.cli.directory import (
     Directory,
     DryRun,
     Json,
-    console,
+    bar,
     opened,
     say,
 )
@@ -22,11 +23,15 @@ Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
 Release = Annotated[
     bool, typer.Option("--release", help="Learn the rows too that the gate had set aside.")
 ]
+But = Annotated[
+    list[str] | None, typer.Option(help="A source whose rows stay aside; may be said again.")
+]
 
 
 def update(
     reason: Reason = "asked for by hand",
     release: Release = False,
+    but: But = None,
     directory: Directory = HERE,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -40,9 +45,8 @@ def update(
 
         perdure update
         perdure update --reason "spring collection" --json
+        perdure update --release --but scraper
     """
-    from rich.progress import Progress
-
     from perdure.live.conclusion import release as let_go
     from perdure.live.conclusion import verdict_of
     from perdure.live.updater import waited_for
@@ -53,16 +57,16 @@ def update(
             say({"new": new}, as_json, f"{new} new rows would be learnt")
             return
         if release:
-            let_go(project, ACTOR, reason)
+            let_go(project, ACTOR, reason, but or ())
         job = project.jobs.ask("update", reason, ACTOR)
-        with Progress(console=console, disable=as_json, transient=True) as progress:
-            bar = progress.add_task(f"update {job.id}", total=None)
+        with bar(as_json) as progress:
+            task = progress.add_task(f"update {job.id}", total=None)
             job = waited_for(
-                project, job, lambda done, of: progress.update(bar, completed=done, total=of)
+                project, job, lambda done, of: progress.update(task, completed=done, total=of)
             )
         verdict = verdict_of(project, job)
     answer = {"job": vars(job), "verdict": None if verdict is None else verdict.to_dict()}
-    told = f"[red]{job.error}[/]" if job.error else f"version {job.version}"
+    told = Text(job.error, style="red") if job.error else Text(f"version {job.version}")
     say(answer, as_json, told, *([verdict] if verdict else []))
     if job.state != "done":
         raise typer.Exit(2)

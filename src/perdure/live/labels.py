@@ -66,14 +66,22 @@ class Labels:
         Raises:
             RowRefused: the schema has no such class; the future raises NotFound for an unknown id.
         """
-        for index, held in enumerate(labels):
-            try:
-                self.settings.schema_.check_label(held.label)
-            except RowRefused as refused:
-                raise refused.at(index) from None
+        self._check_classes(labels)
         return self.database.write(
             lambda c: [self._join(c, held, index) for index, held in enumerate(labels)]
         )
+
+    def check(self, labels: Sequence[Label]) -> None:
+        """Raise what `give` would, and change nothing.
+
+        Raises:
+            RowRefused: the schema has no such class.
+            NotFound: no row has the id.
+        """
+        self._check_classes(labels)
+        for index, held in enumerate(labels):
+            if self.database.one("SELECT 1 FROM rows WHERE id = ?", (held.id,)) is None:
+                raise _unknown(held.id, index)
 
     def expire(self, now: float) -> int:
         """Give rows whose wait is over the default label, or let them go; says how many.
@@ -109,18 +117,19 @@ class Labels:
         self._settled = max(self._settled, end - 1)
         return expired
 
+    def _check_classes(self, labels: Sequence[Label]) -> None:
+        for index, held in enumerate(labels):
+            try:
+                self.settings.schema_.check_label(held.label)
+            except RowRefused as refused:
+                raise refused.at(index) from None
+
     def _join(self, connection: sqlite3.Connection, given: Label, index: int) -> Joined:
         row = connection.execute(
             "SELECT position, part, received FROM rows WHERE id = ?", (given.id,)
         ).fetchone()
         if row is None:
-            raise NotFound(
-                "no row with this id is in the log; it was never stored, or it left the log "
-                "before its label came",
-                field="id",
-                value=given.id,
-                row=index,
-            )
+            raise _unknown(given.id, index)
         label = index_of(connection, self.settings.schema_, given.label)
         last = connection.execute(
             "SELECT label, revision FROM examples WHERE position = ? ORDER BY revision DESC",
@@ -157,6 +166,16 @@ def index_of(connection: sqlite3.Connection, schema: Schema, label: str | int) -
         )
     connection.execute("INSERT INTO classes VALUES (?, ?)", (number, name))
     return number
+
+
+def _unknown(name: str, row: int) -> NotFound:
+    return NotFound(
+        "no row with this id is in the log; it was never stored, or it left the log before its "
+        "label came",
+        field="id",
+        value=name,
+        row=row,
+    )
 
 
 def use_of(part: str) -> str:

@@ -243,13 +243,8 @@ class Registry:
         """
 
         def work(connection: sqlite3.Connection) -> int:
-            champion = aliases.named(connection, "champion")
-            below = aliases.below(connection)
-            if champion is None or not below:
-                raise Conflict("no earlier version that served is still here")
-            target = below[0]
-            self.check(target)
-            now = time.time()
+            champion, now = aliases.named(connection, "champion"), time.time()
+            target = self._beneath(connection)
             connection.execute(
                 "UPDATE served SET rolled_back = 1, until = coalesce(until, ?)"
                 " WHERE rolled_back = 0 AND id > (SELECT max(id) FROM served WHERE version = ?"
@@ -272,6 +267,21 @@ class Registry:
             return target
 
         return self.get(self.database.transact(work))
+
+    def beneath(self) -> int:
+        """The version that a rollback would go to.
+
+        Raises:
+            Conflict: no earlier version that served is still there.
+        """
+        return self.database.transact(self._beneath)
+
+    def _beneath(self, connection: sqlite3.Connection) -> int:
+        below = aliases.below(connection)
+        if not below:
+            raise Conflict("no earlier version that served is still here")
+        self.check(below[0])
+        return below[0]
 
     def alias(self, alias: str, name: int | str | None, *, actor: str) -> None:
         """Point `shadow`, `baseline` or `challenger` at a version, or at none.

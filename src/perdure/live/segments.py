@@ -164,6 +164,7 @@ class Segments:
         path = self.path(number)
         return path.stat().st_size // self.row_bytes if path.exists() else 0
 
+
 def checksums(rows: Bytes) -> list[int]:  # (n, row_bytes)
     """A CRC-32 for each row."""
     return [zlib.crc32(row) for row in np.ascontiguousarray(rows)]

@@ -7,7 +7,7 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
@@ -89,17 +89,12 @@ class Tokens:
             InvalidValue: the name, a role or the expiry cannot be right.
             Conflict: a live token has this name.
         """
-        wanted = self._check(name, roles, expires)
+        wanted = self.vet(name, roles, expires)
         id_, secret, salt = secrets.token_hex(6), secrets.token_hex(32), secrets.token_hex(16)
 
         def work(connection: sqlite3.Connection) -> None:
             now = self._clock()
-            if (name,) in map(tuple, connection.execute(_LIVE, (now,))):
-                raise Conflict(
-                    "a live token has this name; revoke it first, or choose another",
-                    field="name",
-                    value=name,
-                )
+            _check_free(name, connection.execute(_LIVE, (now,)).fetchall())
             connection.execute(
                 "INSERT INTO tokens (id, name, roles, salt, hash, created, expires)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -151,7 +146,8 @@ class Tokens:
         """Whether a live token exists."""
         return self.database.one(_LIVE, (self._clock(),)) is not None
 
-    def _check(self, name: str, roles: Iterable[str], expires: float | None) -> list[str]:
+    def vet(self, name: str, roles: Iterable[str], expires: float | None = None) -> list[str]:
+        """The roles in order, where `create` would make such a token; else raise what it would."""
         wanted = sorted(set(roles), key=[*ROLES, *roles].index)
         unknown = [role for role in wanted if role not in ROLES]
         if not wanted or unknown:
@@ -165,6 +161,7 @@ class Tokens:
             )
         if expires is not None and expires <= self._clock():
             raise InvalidValue(f"a token's expiry is {expires!r}, which is past")
+        _check_free(name, self.database.read(_LIVE, (self._clock(),)))
         return wanted
 
     def _find(self, id_: str) -> tuple[Token, str, str] | None:
@@ -177,6 +174,15 @@ class Tokens:
 
     def _if_live(self, held: tuple[Token, str, str] | None) -> Token | None:
         return held[0] if held is not None and held[0].live(self._clock()) else None
+
+
+def _check_free(name: str, live: Sequence[sqlite3.Row]) -> None:
+    if name in [row["name"] for row in live]:
+        raise Conflict(
+            "a live token has this name; revoke it first, or choose another",
+            field="name",
+            value=name,
+        )
 
 
 def _hash(salt: str, secret: str) -> str:

@@ -30,7 +30,7 @@ from perdure.live.refusals import Conflict
 from perdure.live.update import Report, unheard
 
 log = logging.getLogger(__name__)
-POLL_SECONDS, RETRY_SECONDS, TIDY_SECONDS = 0.2, 5.0, 60.0
+POLL_SECONDS, RETRY_SECONDS, TIDY_SECONDS, WAIT_SECONDS = 0.2, 5.0, 60.0, 10.0
 
 
 def turn(project: Project, report: Report = unheard) -> Job | None:
@@ -132,7 +132,7 @@ def run(directory: Path) -> None:
         raise SystemExit(0)  # what was learnt since the last checkpoint is learnt again
 
     signal.signal(signal.SIGTERM, stop)
-    with Project(directory) as project, alone(directory):
+    with Project(directory) as project, alone(directory, wait=WAIT_SECONDS):
         parent, tidied = os.getppid(), 0.0
         while not stopping and os.getppid() == parent:
             try:

@@ -310,12 +310,11 @@ async def test_a_failure_of_ours_is_500_with_an_id_and_nothing_else(
 
 async def test_a_full_disk_is_said_as_such(client, service) -> None:
     """Not as a failure of ours: it passes when there is room."""
-
     pages = service.project.database.value("PRAGMA page_count")
     service.project.database.transact(lambda c: c.execute(f"PRAGMA max_page_count = {pages}"))
     rows = [{"features": A, "subject": "x" * 200} for _ in range(100)]
     answer = await send(client, *rows)
     assert 503 == answer.status_code
-    assert "disk is full" in answer.json()["error"]["message"]
+    assert "the state directory cannot be" in answer.json()["error"]["message"]
     assert int(answer.headers["Retry-After"]) > 0
     assert [] == held(service.project)

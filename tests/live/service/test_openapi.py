@@ -18,8 +18,8 @@ from perdure.live.service.security import OPEN, ROLES
 from perdure.live.tokens import Tokens
 
 FEW = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-# What is right as JSON may not fit the project's own schema, and a query or header that nobody reads
-# is no error.
+# What is right as JSON may not fit the project's own schema, and a query or header that nobody
+# reads is no error.
 EXCLUDED = [checks.positive_data_acceptance, checks.negative_data_rejection]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from perdure.live.service.app import create
 from perdure.live.service.security import ANY, OPEN, ROLES, Guarded, Sessions
@@ -115,7 +115,7 @@ async def test_a_route_that_is_not_in_the_table_cannot_be_made() -> None:
     """It fails when the module is imported, not when somebody calls it."""
     router = APIRouter(route_class=Guarded)
     with pytest.raises(KeyError, match="/secret"):
-        router.get("/secret")(lambda: {})
+        router.get("/secret")(dict)
 
 
 # -- browsers ------------------------------------------------------------------------------------
@@ -149,10 +149,9 @@ async def test_a_browser_reads_with_its_cookie(project, serve) -> None:
 
 
 async def csrf(client) -> dict[str, str]:
-    class Request:
-        cookies = dict(client.cookies)
-
-    return {Sessions.HEADER: client.service.sessions.csrf(Request())}
+    cookie = f"{Sessions.COOKIE}={client.cookies[Sessions.COOKIE]}"
+    request = Request({"type": "http", "headers": [(b"cookie", cookie.encode())]})
+    return {Sessions.HEADER: client.service.sessions.csrf(request)}
 
 
 async def test_a_browser_writes_only_with_its_csrf_token(project, serve) -> None:

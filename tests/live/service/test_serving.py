@@ -1,4 +1,4 @@
-"""Who answers: loading beside, switching at once, and never an answer of one version for another."""
+"""Who answers: loading beside, switching at once, and never one version for another."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def comparison(project: Project, found: Sequence[Rival], learnt: Sequence[Scene]
     names = [scene.name for scene in learnt]
     heads = [name.removeprefix("digits ") for name in names]
     return Section(
-        "Right in the end on each scene's test rows, %",
+        "Accuracy on each scene in the end, %",
         ("", *heads, "mean", "forgetting", "GFLOP"),
         [_row(rival, names) for rival in found],
         _note(project),
@@ -52,23 +52,23 @@ def comparison(project: Project, found: Sequence[Rival], learnt: Sequence[Scene]
 
 def _row(rival: Rival, names: Sequence[str]) -> tuple[str, ...]:
     matrix = rival.matrix(names)
-    forgetting = matrix.forgetting() or 0.0
-    return (
-        rival.name,
-        *(f"{100 * share:.1f}" for share in (*rival.accuracy[-1], matrix.accuracy())),
-        f"{100 * forgetting + 0.0:.1f}",
-        f"{rival.flops / 1e9:.2f}",
-    )
+    shares = (*rival.accuracy[-1], matrix.accuracy(), matrix.forgetting())
+    return (rival.name, *map(_percent, shares), f"{rival.flops / 1e9:.2f}")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _note(project: Project) -> str:
     passes = schedule_of(project.settings).epochs
     share = project.settings.evaluation.share
     return (
-        "Forgetting is how far the first scenes fell from their best, in percentage points. All "
-        f"have the same network, optimiser, batches and {passes} passes over what they train on: "
-        "naive fine-tuning over each scene's rows alone, from scratch over all rows so far, anew "
-        f"at each scene. Both learn every row; the loop holds {share:.0%} out for its gate, has "
-        f"not learnt the last {REST} rows yet, and replays a remembered row beside each new one, "
-        "which its GFLOP include. Measuring is in nobody's GFLOP: neither the gate nor the twins."
+        "On test rows that nobody learnt; forgetting is how far the first scenes fell from their "
+        f"best, in percentage points. All have the same network, optimiser, batches and {passes} "
+        "passes over what they train on: naive fine-tuning over each scene's rows alone, from "
+        "scratch over all rows so far, anew at each scene. Both learn every row; the loop holds "
+        f"{share:.0%} out for its gate, has not learnt the last {REST} rows yet, and replays a "
+        "remembered row beside each new one, which its GFLOP include. Measuring is in nobody's "
+        "GFLOP: neither the gate nor the twins."
     )

@@ -67,9 +67,7 @@ def play(directory: Path, learnt: list[Scene], poison: Scene, tell: Tell) -> Pla
             _erased(client, directory, tell)
             seconds = _rolled_back(client, tell)
     answered = sum(traffic.answered.values())
-    return Played(
-        champions, last, answered, traffic.failures, traffic.slowest(), word, seconds
-    )
+    return Played(champions, last, answered, traffic.failures, traffic.slowest(), word, seconds)
 
 
 def _lives_through(client: Client, scene: Scene, tell: Tell, reason: str = "") -> int:
@@ -121,10 +119,13 @@ def _erased(client: Client, directory: Path, tell: Tell) -> None:
 
 
 def _rolled_back(client: Client, tell: Tell) -> float:
+    before = client.status()["champion"]["version"]
     start = time.perf_counter()
     moved = client.rollback("to show that it can be done")
     seconds = time.perf_counter() - start
     tell("rollback", f"version {moved.version} serves again after {seconds:.2f} s")
+    client.promote(before, "the rollback was but shown")
+    tell("", f"and forward: version {before} serves")
     return seconds
 
 

@@ -99,9 +99,7 @@ def _train(project: Project, learner: Learner, x: Pixels, y: Labels) -> float:
     return meter.cost.flops
 
 
-def _accuracies(
-    learner: Learner, scenes: Sequence[Scene], digits: Labels = DIGITS
-) -> list[float]:
+def _accuracies(learner: Learner, scenes: Sequence[Scene], digits: Labels = DIGITS) -> list[float]:
     return [_accuracy(learner, scene, digits) for scene in scenes]
 
 

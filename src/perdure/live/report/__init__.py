@@ -86,6 +86,6 @@ def page(
         settings=settings,
         course=plot(held.course),
         cumulative=cumulative(oldest_first),
-        accuracies=accuracies(oldest_first),
+        accuracies=accuracies(oldest_first, held.served),
         perdure=__version__,
     )

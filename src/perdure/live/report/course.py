@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from perdure.live.project import Project
-from perdure.live.report.figure import BLUE, FAINT, GREEN, ORANGE, RED, SOFT, VIOLET, figure
+from perdure.live.report.figure import BLUE, GREEN, ORANGE, RED, SOFT, VIOLET, figure
 from perdure.live.service.dashboard.views.curve import (
     LONGEST,
     Curve,
@@ -24,35 +24,40 @@ SHARE: Final = 20
 """A window is this part of all answers, so that what happened in between can be seen."""
 NARROWEST, WIDEST = 50, 500
 """Answers that a window holds at least, and at most."""
-APART: Final = 0.06
-"""Of the width: labels that stand closer go to the next row."""
+WIDTH: Final = 0.011
+"""Of a label's letter, as a share of the plot's: where two would meet, one goes up a row."""
 LABELS: Final = 3
-"""Rows of labels above the plot."""
+"""Rows of labels above the plot; what finds no room in them is a line alone."""
+LINES: Final = {"promotion": GREEN, "rollback": VIOLET, "refusal": RED}
 
-Named = tuple[int, str, str]  # seq, label, colour
+Kind = Literal["drift", "promotion", "rollback", "refusal"]
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A challenger that the gate did not let through.
+class Event:
+    """Something that happened on the way.
 
     Args:
-        seq: the last example that it had learnt.
-        version: its number.
-        reason: the weightiest.
+        kind: of thing.
+        seq: the last example before it.
+        at: seconds since the epoch.
+        label: a word or two.
+        text: a sentence.
     """
 
+    kind: Kind
     seq: int
-    version: int
-    reason: str
+    at: float
+    label: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Course:
-    """The curve with its window made to fit, and the challengers that were refused."""
+    """Prequential accuracy with a window made to fit, and what happened, in order."""
 
     curve: Curve
-    refusals: tuple[Refusal, ...]
+    events: tuple[Event, ...]
 
 
 def course(project: Project, versions: Sequence[Entry]) -> Course:
@@ -79,17 +84,21 @@ def course(project: Project, versions: Sequence[Entry]) -> Course:
         window=window,
         decay=decay,
     )
-    return Course(fitted, tuple(_refusals(versions, held.seq)))
+    marks = [Event(mark.kind, mark.seq, mark.at, mark.label, mark.text) for mark in held.marks]
+    events = sorted([*marks, *_refusals(versions, held.seq)], key=lambda one: (one.seq, one.at))
+    return Course(fitted, tuple(events))
 
 
-def _refusals(versions: Iterable[Entry], seqs: Sequence[int]) -> list[Refusal]:
+def _refusals(versions: Iterable[Entry], seqs: Sequence[int]) -> list[Event]:
     found = []
     for entry in versions:
-        said = entry.verdicts[0].verdict if entry.verdicts else None
-        upto = entry.version.upto
-        if said is not None and said.word == "refuse" and seqs and upto >= seqs[0]:
-            found.append(Refusal(min(upto, seqs[-1]), said.version, said.reasons[0]))
-    return found[::-1]
+        said = entry.verdicts[0] if entry.verdicts else None
+        number, upto = entry.version.version, entry.version.upto
+        if said is not None and said.verdict.word == "refuse" and seqs and upto >= seqs[0]:
+            text = f"version {number} refused: {said.verdict.reasons[0]}"
+            seq = min(upto, seqs[-1])
+            found.append(Event("refusal", seq, said.at, f"v{number} refused", text))
+    return found
 
 
 def plot(held: Course) -> str:
@@ -106,50 +115,39 @@ def plot(held: Course) -> str:
         axes.set_xlabel("example")
         axes.set_ylabel("right, %")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u202f"))
-        _drifts(axes, line)
-        _named(axes, held)
+        _drifts(axes, held.events)
+        _named(axes, held.events)
 
     return figure("Prequential accuracy over the examples", SIZE, draw)
 
 
-def _drifts(axes: Any, line: Curve) -> None:
+def _drifts(axes: Any, events: Iterable[Event]) -> None:
     base = axes.get_xaxis_transform()
-    for seq in [mark.seq for mark in line.marks if mark.kind == "drift"]:
+    for seq in [event.seq for event in events if event.kind == "drift"]:
         axes.axvline(seq, color=ORANGE, lw=0.9, dashes=(1, 2))
         axes.plot([seq], [0.035], "^", color=ORANGE, ms=7, transform=base)
 
 
-def _named(axes: Any, held: Course) -> None:
+def _named(axes: Any, events: Iterable[Event]) -> None:
     """Promotions, rollbacks and refusals: a line each, and a label above the plot."""
     low, high = axes.get_xlim()
-    ends = [low - (high - low)] * LABELS
-    for seq, label, colour in _marks(held):
-        axes.axvline(seq, color=colour, lw=1.1)
-        width = (high - low) * (APART + 0.008 * len(label))
-        row = next((i for i, end in enumerate(ends) if seq >= end), None)
+    free = [low] * LABELS  # where each row of labels has room again
+    for event in [one for one in events if one.kind in LINES]:
+        axes.axvline(event.seq, color=LINES[event.kind], lw=1.1)
+        row = next((i for i, place in enumerate(free) if event.seq >= place), None)
         if row is None:
             continue
-        ends[row] = seq + width
+        label = f"back to {event.label}" if event.kind == "rollback" else event.label
+        width = (high - low) * WIDTH * (len(label) + 2)
+        free[row] = event.seq + width
         axes.annotate(
             label,
-            (seq, 1.0),
+            (event.seq, 1.0),
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, 4 + 12 * row),
             textcoords="offset points",
-            ha="right" if seq > high - width else "left",
-            color=colour,
+            ha="right" if event.seq > high - width else "left",
+            color=LINES[event.kind],
             fontsize=9.5,
             fontweight="bold",
-            arrowprops={"arrowstyle": "-", "color": FAINT} if row else None,
         )
-
-
-def _marks(held: Course) -> list[Named]:
-    look = {"promotion": ("", GREEN), "rollback": ("back to ", VIOLET)}
-    found = [
-        (mark.seq, look[mark.kind][0] + mark.label, look[mark.kind][1])
-        for mark in held.curve.marks
-        if mark.kind in look
-    ]
-    found += [(one.seq, f"v{one.version} refused", RED) for one in held.refusals]
-    return sorted(found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any, Final
 
 from perdure.live.project import Project
@@ -34,7 +35,8 @@ class Facts:
         versions: with their verdicts, newest first.
         older: versions that are left out.
         memories: of the version that serves.
-        savings: the ledger.
+        savings: the ledger, each update under the version that came of it in the end.
+        served: the versions of the ledger that have been champion.
         audit: the latest entries, newest first.
     """
 
@@ -48,17 +50,30 @@ class Facts:
     older: int
     memories: tuple[Composition, ...]
     savings: Savings
+    served: frozenset[int]
     audit: tuple[Act, ...]
+
+    @property
+    def price(self) -> float | None:
+        """How much more accurate measured twins are than what served, on average, or None."""
+        gaps = [
+            entry.gap
+            for entry in self.savings.entries
+            if entry.version in self.served and entry.gap is not None
+        ]
+        return fmean(gaps) if gaps else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         total = self.savings.total
         return asdict(self) | {
+            "served": sorted(self.served),
+            "price": self.price,
             "savings": {
                 "entries": [entry.to_dict() for entry in self.savings.entries],
                 "total": None if total is None else {**asdict(total), "saved": total.saved},
                 "twin_every": self.savings.twin_every,
-            }
+            },
         }
 
 
@@ -80,6 +95,16 @@ def facts(project: Project, now: float) -> Facts:
         shown,
         int(project.database.value("SELECT count(*) FROM versions")) - len(shown),
         () if champion is None else tuple(compositions(project, champion)),
-        savings(project),
+        _savings(project),
+        frozenset(row["version"] for row in project.database.read("SELECT version FROM served")),
         tuple(audit(project, limit=ACTS)),
     )
+
+
+def _savings(project: Project) -> Savings:
+    """The ledger; where the gate mixed a version with the champion, the mixture is what counts."""
+    held = savings(project)
+    found = project.database.read("SELECT id, version FROM jobs WHERE version IS NOT NULL")
+    made = {row["id"]: row["version"] for row in found}
+    entries = tuple(replace(one, version=made.get(one.job, one.version)) for one in held.entries)
+    return replace(held, entries=entries)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
 from perdure.live.ledger import Entry, Twin
-from perdure.live.report.figure import BLUE, SOFT, figure
+from perdure.live.report.figure import BLUE, RED, SOFT, figure
 from perdure.live.service.dashboard.wording import short
 
 SIZE: Final = (4.9, 3.3)
@@ -44,11 +44,12 @@ def cumulative(held: Sequence[Entry]) -> str:
     return figure("FLOPs of updates and of their twins, added up", SIZE, draw)
 
 
-def accuracies(held: Sequence[Entry]) -> str:
+def accuracies(held: Sequence[Entry], served: Collection[int]) -> str:
     """Accuracy of each update and of its twin where that was trained; "" where none was.
 
     Args:
         held: the ledger, oldest first.
+        served: versions that have been champion.
     """
     pairs = _pairs(held)
     if len(pairs) < 2 or all(entry.gap is None for entry, _ in pairs):
@@ -56,8 +57,10 @@ def accuracies(held: Sequence[Entry]) -> str:
     x = range(1, len(pairs) + 1)
 
     def draw(axes: Any) -> None:
-        known = [(i, e.accuracy) for i, (e, _) in zip(x, pairs, strict=True)]
-        axes.plot(*_percent(known), color=BLUE, **FULL)
+        known = [(e.version in served, i, e.accuracy) for i, (e, _) in zip(x, pairs, strict=True)]
+        axes.plot(*_percent([(i, value) for good, i, value in known if good]), color=BLUE, **FULL)
+        refused = [(i, value) for good, i, value in known if not good]
+        axes.plot(*_percent(refused), "x", color=RED, ms=8, mew=2)
         twins = [(i, twin.accuracy) for i, (_, twin) in zip(x, pairs, strict=True)]
         axes.plot(*_percent(twins), color=SOFT, ls="none", **FULL)
         axes.margins(y=0.15)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import secrets
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +76,7 @@ class Answering:
             NotFound: there is no such version.
         """
         rows = await self._encoded(question)
-        ids = [given or uuid.uuid4().hex for given in question.ids]
+        ids = [given or new_id() for given in question.ids]
         tasks = self._tasks(question)
         if version is None:
             served = self.server.choose(question.subjects[0] or ids[0])
@@ -160,3 +161,11 @@ class Answering:
         )
         self.metrics.shadow.labels(shadow.version, "true").inc(same)
         self.metrics.shadow.labels(shadow.version, "false").inc(len(rows) - same)
+
+
+def new_id() -> str:
+    """A prediction id: 128 bits in hex, the time in ms before 80 random ones.
+
+    Ids that come in order are written side by side in the log's index.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from perdure import __version__
 from perdure.live.project import Project
 from perdure.live.service import api, protocol, refusing
+from perdure.live.service.front import Front
 from perdure.live.service.limits import BoundedBody
 from perdure.live.service.observing import Observed
 from perdure.live.service.security import OPEN, ROLES, SCHEME, SECURITY
@@ -51,6 +52,7 @@ def create(
     # Routes are tried in this order, and predictions are most of what comes.
     for router in (protocol.direct, protocol.router, protocol.mlflow, api.router, *pages):
         app.include_router(router)
+    app.add_middleware(Front, routes=protocol.direct.routes)
     app.add_middleware(BoundedBody, max_bytes=project.settings.serve.max_body_bytes)
     app.add_middleware(Observed, metrics=service.metrics)
     refusing.install(app)

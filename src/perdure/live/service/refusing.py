@@ -19,6 +19,15 @@ from perdure.live.refusals import UNSAID, NotAllowed, Refused, RowRefused
 logger = logging.getLogger(__name__)
 DISK_SECONDS: Final = 5.0
 """After which a full or busy disk may be another one."""
+EXPECTED: Final[tuple[type[Exception], ...]] = (
+    Refused,
+    InvalidValue,
+    RequestValidationError,
+    ValidationError,
+    OSError,
+    sqlite3.OperationalError,
+)
+"""What goes wrong without any fault of ours; everything else is answered with 500."""
 CODES: Final = {
     400: "bad_request",
     401: "unauthorized",
@@ -95,14 +104,14 @@ def refusals(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": model, "description": why} for status, why in said.items()}
 
 
-def problem(refused: Refused) -> Problem:
+def problem(said: Refused) -> Problem:
     """A refusal in words."""
     return Problem(
-        code=CODES.get(refused.status, "refused"),
-        message=str(refused),
-        field=refused.field,
-        value=refused.value,
-        row=refused.row,
+        code=CODES.get(said.status, "refused"),
+        message=str(said),
+        field=said.field,
+        value=said.value,
+        row=said.row,
     )
 
 
@@ -115,14 +124,14 @@ def answer(path: str, status: int, said: Problem, headers: dict[str, str]) -> Re
     return Response(content, status, headers, media_type="application/json")
 
 
-def refusal(request: Request, refused: Refused) -> Response:
+def refusal(request: Request, said: Refused) -> Response:
     """What a refused request gets."""
     headers = {}
-    if refused.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(refused.retry_after))
-    if refused.status == 401:
+    if said.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(said.retry_after))
+    if said.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="perdure"'
-    return answer(request.url.path, refused.status, problem(refused), headers)
+    return answer(request.url.path, said.status, problem(said), headers)
 
 
 def from_validation(error: ValidationError | RequestValidationError) -> RowRefused:
@@ -143,11 +152,26 @@ def from_validation(error: ValidationError | RequestValidationError) -> RowRefus
     )
 
 
+def refused(error: Exception) -> Refused:
+    """Whatever is `EXPECTED` to go wrong with a request, as a refusal."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, RequestValidationError | ValidationError):
+        return from_validation(error)
+    if isinstance(error, OSError | sqlite3.OperationalError):
+        logger.error("the state directory: %s", error)
+        return Unavailable(
+            f"the state directory cannot be read or written: {error}; nothing was changed",
+            retry_after=DISK_SECONDS,
+        )
+    return RowRefused(str(error))
+
+
 def install(app: FastAPI) -> None:
     """Have every error of a request answered in words."""
 
-    async def on_refused(request: Request, error: Exception) -> Response:
-        return refusal(request, _refused(error))
+    async def on_expected(request: Request, error: Exception) -> Response:
+        return refusal(request, refused(error))
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -156,27 +180,9 @@ def install(app: FastAPI) -> None:
         said = Problem(code=code, message=message)
         return answer(request.url.path, error.status_code, said, dict(error.headers or {}))
 
-    async def on_disk(request: Request, error: Exception) -> Response:
-        logger.error("%s %s: %s", request.method, request.url.path, error)
-        said = Unavailable(
-            f"the state directory cannot be read or written: {error}; nothing was changed",
-            retry_after=DISK_SECONDS,
-        )
-        return refusal(request, said)
-
-    for kind in (sqlite3.OperationalError, OSError):
-        app.add_exception_handler(kind, on_disk)
-    for kind in (Refused, InvalidValue, RequestValidationError, ValidationError):
-        app.add_exception_handler(kind, on_refused)
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, on_expected)
     app.add_exception_handler(HTTPException, on_http)
-
-
-def _refused(error: Exception) -> Refused:
-    if isinstance(error, Refused):
-        return error
-    if isinstance(error, RequestValidationError | ValidationError):
-        return from_validation(error)
-    return RowRefused(str(error))
 
 
 def forbidden(name: str, role: str) -> NotAllowed:

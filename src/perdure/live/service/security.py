@@ -238,11 +238,7 @@ class Guarded(APIRoute):
 
 
 class Direct(Guarded):
-    """A guarded route whose endpoint takes the request with its path and gives the response.
-
-    Predictions go this way: FastAPI's own handling of arguments and answers would cost more than
-    the answers do.
-    """
+    """A guarded route whose endpoint takes the request with its path and gives the response."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint behind the guard, called as it is."""
