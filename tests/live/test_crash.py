@@ -154,19 +154,21 @@ def test_the_updater_is_killed_while_rows_come_in(ask: Ask, tmp_path: Path) -> N
     """It goes on by itself where it stopped; whoever sends rows notices nothing."""
     said = {"triggers": {"count": 5}, "update": {"checkpoint_seconds": 0.0}}
     place, draw, sent = tmp_path, random.Random(8), 0  # noqa: S311
+    acknowledged: list[str] = []
     with tiny.project(place / "state", said) as project:
         for _ in range(12):
             futures = [project.log.append(tiny.rows(sent + n, 1)) for n in range(10)]
             status, said = ask("update", place, after=draw.uniform(0.05, 0.4))
             assert KILLED == status, said
             names = [future.result()[0].id for future in futures]
-            (place / "acknowledged").open("a").writelines(f"{name}\n" for name in names)
+            acknowledged += names
             sent += 10
         for _ in range(20):
             assert KILLED == ask("update", place, after=1.0)[0]
             if project.log.count(project.registry.champion().upto) < 5:
                 break
         assert project.log.count(project.registry.champion().upto) < 5
+        (place / "acknowledged").write_text("\n".join(acknowledged))
         examined(ask, place)
         jobs = project.jobs.latest(1000)
         assert {"done"} == {job.state for job in jobs if job.finished}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
+from textwrap import dedent
 from typing import Annotated, NoReturn
 
 import typer
@@ -54,6 +56,11 @@ for verbs, panel in ((LAB, "The lab"), (LOOP, "The live loop"), (CARE, "Care of 
         app.command(rich_help_panel=panel)(verb)
 app.command("eval", rich_help_panel="Care of the loop")(evaluate)
 app.add_typer(tokens, name="tokens", rich_help_panel="Care of the loop")
+for command in (*app.registered_commands, *tokens.registered_commands):
+    # typer takes the indentation of examples away, and they would run into one line
+    before, mark, examples = cleandoc(command.callback.__doc__ or "").partition("For example:")
+    fenced = f"{before}{mark}\n\n```text\n{dedent(examples).strip()}\n```"
+    command.help = fenced if mark else before
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from perdure.cli.directory import HERE, Directory, Json, opened, say
+from perdure.cli.directory import HERE, Directory, DryRun, Json, opened, say, version_of
 
 Target = Annotated[Path, typer.Argument(help="A directory to make.")]
 Version = Annotated[str, typer.Option(help="A number or an alias.")]
@@ -25,6 +25,7 @@ def export(
     version: Version = "champion",
     part: Part = "learner",
     directory: Directory = HERE,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Write a version with its settings, model file and classes to TARGET: all that serving needs.
@@ -37,6 +38,6 @@ def export(
     from perdure.live.exporting import export as write
 
     with opened(directory) as project:
-        name = int(version) if version.isdigit() else version
-        held = write(project, name, target, part)
-    say(held, as_json, f"version {held['version']} lies in {target}")
+        held = write(project, version_of(version), target, part, write=not dry_run)
+    where = f"{'would lie' if dry_run else 'lies'} in {target}"
+    say(held, as_json, f"version {held['version']} {where}")

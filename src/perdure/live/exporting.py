@@ -19,7 +19,12 @@ Part = Literal["learner", "model", "backbone"]
 
 
 def export(
-    project: Project, name: int | str, target: Path, part: Part = "learner"
+    project: Project,
+    name: int | str,
+    target: Path,
+    part: Part = "learner",
+    *,
+    write: bool = True,
 ) -> dict[str, Any]:
     """Write a version to a new directory: its tensors, settings, model file, classes, checksums.
 
@@ -30,6 +35,7 @@ def export(
         part: "learner" is the whole state, from which learning can go on; "model" the model's
             tensors as a plain safetensors file; "backbone" those under `model.backbone` alone,
             bare of the heads that grew on it.
+        write: False only says what would be written.
 
     Returns:
         What `export.json` says: version, lineage, classes, and SHA-256 of each file.
@@ -42,6 +48,15 @@ def export(
         raise InvalidValue(f"{target} exists; name a directory that does not")
     held, state = project.registry.get(name), project.registry.load(name)
     tensors = _bare(state["model"]) if part == "backbone" else state["model"]
+    said: dict[str, Any] = {
+        "name": project.settings.name,
+        "version": held.version,
+        "parent": held.parent,
+        "examples": {"after": held.after, "upto": held.upto},
+        "classes": project.classes(),
+    }
+    if not write:
+        return said
     target.mkdir(parents=True)
     if part == "learner":
         shutil.copyfile(project.registry.path(held) / STATE, target / STATE)
@@ -51,14 +66,7 @@ def export(
     module = project.settings.learner.model.partition(":")[0] + ".py"
     for file in (SETTINGS, module):
         shutil.copyfile(project.directory / file, target / file)
-    said = {
-        "name": project.settings.name,
-        "version": held.version,
-        "parent": held.parent,
-        "examples": {"after": held.after, "upto": held.upto},
-        "classes": project.classes(),
-        "files": {path.name: digest_of(path) for path in sorted(target.iterdir())},
-    }
+    said["files"] = {path.name: digest_of(path) for path in sorted(target.iterdir())}
     (target / "export.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     return said
 

@@ -218,6 +218,8 @@ def _versions(project: Project) -> Iterator[Finding]:
         try:
             project.registry.check(held.version)
         except (PerdureError, OSError) as error:
+            if project.registry.get(held.version).state == "removed":
+                continue  # meanwhile
             advice = f"{RESTORE}, or promote another version; `perdure update` makes a new one"
             yield _damaged("versions", f"version {held.version}", str(error), advice)
 
@@ -242,15 +244,16 @@ def _served(project: Project) -> Iterator[Finding]:
 
 def _places(project: Project) -> Iterator[Finding]:
     """Nobody has learnt or scored what is not there yet."""
-    head = project.log.head()
-    for table, sql in (
-        ("versions", "SELECT max(upto) FROM versions"),
-        ("jobs", "SELECT max(upto) FROM jobs"),
-        ("watch", "SELECT seq FROM watch"),
-        ("spans", "SELECT max(last) FROM spans"),
-        ("examples", "SELECT max(seq) FROM examples"),
-    ):
-        seq = project.database.value(sql) or 0
+    places = {
+        "versions": "SELECT max(upto) FROM versions",
+        "jobs": "SELECT max(upto) FROM jobs",
+        "watch": "SELECT seq FROM watch",
+        "spans": "SELECT max(last) FROM spans",
+        "examples": "SELECT max(seq) FROM examples",
+    }
+    found = {table: project.database.value(sql) or 0 for table, sql in places.items()}
+    head = project.log.head()  # the last to be read: it only grows
+    for table, seq in found.items():
         if seq > head:
             yield _damaged("positions", table, f"it is at seq {seq} and the log ends at {head}")
 

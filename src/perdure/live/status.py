@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from perdure.live import shift, triggers, watch
+from perdure.live import erasure, shift, triggers, watch
 from perdure.live.freezing import frozen
 from perdure.live.project import Project
 
@@ -74,6 +74,10 @@ def warnings(project: Project) -> list[str]:
     pending = project.database.value("SELECT count(*) FROM blanks")
     if pending:
         found.append(f"{pending} rows that are gone are still to be written over")
+    found += [
+        f"the erasure of subject {one.subject[:16]} is not finished: {one.problem or 'it has begun'}"
+        for one in erasure.pending(project)
+    ]
     shifted = shift.found(project)
     return found if shifted is None else [*found, shifted]
 

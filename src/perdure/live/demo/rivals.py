@@ -80,6 +80,7 @@ def from_scratch(project: Project, scenes: Sequence[Scene]) -> Rival:
 
 
 def _bare(project: Project) -> Learner:
+    torch.manual_seed(project.settings.seed)  # new outputs of a growing head are drawn at random
     return Learner(
         project.model(),
         optimizer=optimizer_of(project.settings.learner),
