@@ -30,6 +30,7 @@ from perdure.live.receipt import Receipt
 from perdure.live.refusals import Conflict, Erased
 from perdure.live.repair import interpolate
 from perdure.live.rows import Row
+from perdure.live.status import warnings
 from perdure.live.watch.state import from_text
 from perdure.memory.erasing import memories
 
@@ -347,6 +348,7 @@ def test_where_an_updater_is_at_work_it_finishes(project: Project, monkeypatch) 
     with alone(project.directory):
         receipt = erase(project, SUBJECT, "me")
         assert "pending" == receipt.state
+        assert any("is not finished" in sentence for sentence in warnings(project))
         updater.turn(project)
         assert [] == erasure.pending(project)
     assert [] == found(project.directory, *canaries())

@@ -75,7 +75,7 @@ def warnings(project: Project) -> list[str]:
     if pending:
         found.append(f"{pending} rows that are gone are still to be written over")
     found += [
-        f"the erasure of subject {one.subject[:16]} is not finished: {one.problem or 'it has begun'}"
+        f"the erasure of {one.subject[:16]} is not finished: {one.problem or 'it has begun'}"
         for one in erasure.pending(project)
     ]
     shifted = shift.found(project)

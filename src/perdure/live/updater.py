@@ -135,16 +135,22 @@ def run(directory: Path) -> None:
     with Project(directory) as project, alone(directory, wait=WAIT_SECONDS):
         parent, tidied = os.getppid(), 0.0
         while not stopping and os.getppid() == parent:
-            try:
-                idle = turn(project) is None
-                if idle and time.monotonic() - tidied > TIDY_SECONDS:
-                    keeping.tidy(project)
-                    tidied = time.monotonic()
-            except (OSError, sqlite3.OperationalError):
-                log.exception("the disk or the database would not; once more in a while")
-                time.sleep(RETRY_SECONDS)
-            else:
-                time.sleep(POLL_SECONDS if idle else 0)
+            pause, tidied = _turned(project, tidied)
+            time.sleep(pause)
+
+
+def _turned(project: Project, tidied: float) -> tuple[float, float]:
+    """Take a turn; the seconds to wait before the next one, and when it was last tidied."""
+    try:
+        if turn(project) is not None:
+            return 0.0, tidied
+        if time.monotonic() - tidied > TIDY_SECONDS:
+            keeping.tidy(project)
+            return 0.0, time.monotonic()
+    except (OSError, sqlite3.OperationalError):
+        log.exception("the disk or the database would not; once more in a while")
+        return RETRY_SECONDS, tidied
+    return POLL_SECONDS, tidied
 
 
 if __name__ == "__main__":

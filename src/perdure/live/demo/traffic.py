@@ -23,7 +23,7 @@ class Traffic:
         pause: seconds between two questions.
     """
 
-    def __init__(self, client: Client, x: Pixels, pause: float = 0.02) -> None:
+    def __init__(self, client: Client, x: Pixels, pause: float = 0.05) -> None:
         self.client = client
         self.x = x
         self.pause = pause
