@@ -202,7 +202,7 @@ def test_tuning_says_what_it_chose_and_the_runs_have_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_demo_runs_and_concludes(tmp_path: Path) -> None:
     """All of it, as `make demo` does."""
-    done = invoke("demo", "--out", str(tmp_path))
+    done = invoke("demo", "--lab", "--out", str(tmp_path))
     assert 0 == done.exit_code
     assert "At the end perdure answers" in " ".join(done.stdout.split())
     assert "perdure demo" in (tmp_path / "report.html").read_text("utf-8")

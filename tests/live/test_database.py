@@ -1,4 +1,4 @@
-"""The writer's promises: grouped, durable, each piece of work undone alone, readers never behind."""
+"""The writer: grouped, durable, each piece of work undone alone, readers never behind."""
 
 from __future__ import annotations
 

@@ -608,6 +608,24 @@ def test_where_no_raw_rows_are_kept_nothing_can_be_rebuilt(tmp_path: Path) -> No
     assert [] == found(tmp_path / "state", *canaries())
 
 
+def test_rows_stay_until_a_rebuild_has_learnt_them(tmp_path: Path) -> None:
+    """Updates and tidying in between take nothing away from it."""
+    said = {"log": {"keep_rows": 1000}}
+    with tiny.project(tmp_path / "state", said) as project:
+        learnt(project, others(0, 40), mixed(40), others(80, 40))
+    tiny.written(tmp_path / "state", {"log": {"keep_rows": 10}})
+    with Project(tmp_path / "state") as project:
+        project.log.append(others(120, 40)).result()
+        asked = project.jobs.ask("update", "to test", "me")
+        receipt = erase(project, SUBJECT, "me", "exact")
+        with tiny.quick_gate():
+            jobs = [updater.turn(project), updater.turn(project)]
+        assert [(asked.id, "done"), (receipt.job, "done")] == [(job.id, job.state) for job in jobs]
+        assert project.registry.champion().tainted is None
+        keeping.tidy(project)
+        assert 10 >= project.database.value("SELECT count(*) FROM rows")
+
+
 def test_a_rebuild_may_be_asked_for_later(project: Project) -> None:
     """The receipt is written and signed again."""
     learnt(project, others(0, 40), mixed(40))

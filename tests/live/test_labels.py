@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.live import tiny
 
 from perdure.live.labels import Label
 from perdure.live.project import Project
 from perdure.live.refusals import NotFound, RowRefused
-from tests.live import tiny
 
 OPEN = {"schema": {"classes": ["red"], "open": True, "max_classes": 3}}
 

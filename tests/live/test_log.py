@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.live import tiny
 
 from perdure.live.keys import key
 from perdure.live.labels import Label
 from perdure.live.project import Project
 from perdure.live.refusals import Conflict, Full, KeyReused, RowRefused
 from perdure.live.rows import Row
-from tests.live import tiny
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from perdure.live import conclusion, ledger, triggers, updater
 from perdure.live.project import Project
 
 COUNT = {"triggers": {"count": 20}}
-SECONDS = "* * * * * *"  # croniter's sixth field: every second
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +37,8 @@ def test_observing_scores_and_learns_nothing(tmp_path: Path) -> None:
         assert 1 == turned_by_hand(project, 0)
     with tiny.project(tmp_path, {**COUNT, "update": {"mode": "observe"}}) as project:
         assert turned(project, 40) is None
+        project.jobs.ask("update", "by hand", "me")
+        assert "the mode is observe" in updater.turn(project).error
         assert [1] == [version.version for version in project.registry.all()]
         assert "the mode is observe" in triggers.explain(project, time.time())["reason"]
         scored = project.database.value("SELECT count(*) FROM outcomes WHERE version = 1")
@@ -99,13 +100,15 @@ def test_manual_retraining_from_scratch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "parent"), [("scratch", None), ("champion", 1)])
-def test_scheduled_updates(tmp_path: Path, start: str, parent: int | None) -> None:
+def test_scheduled_updates(tmp_path: Path, monkeypatch, start: str, parent: int | None) -> None:
     """When the clock says so: all of it from scratch, or what is new on top of the champion."""
-    said = {"triggers": {"schedule": SECONDS}, "update": {"start": start}}
+    said = {"triggers": {"schedule": "0 3 * * *"}, "update": {"start": start}}
+    real, days = time.time, 0
+    monkeypatch.setattr(time, "time", lambda: real() + 86400 * days)
     with tiny.project(tmp_path, said) as project:
         for version in (1, 2):
             assert turned(project, 40 * version) is None
-            time.sleep(1.05)
+            days += 1
             job = updater.turn(project)
             assert version == job.version
             assert "the schedule" in job.reason

@@ -167,3 +167,17 @@ def test_a_checkpoint_is_of_its_own_plan(tmp_path: Path) -> None:
         resumed = update.fold(project, half).learner.state_dict()
         update.path_of(project, job).unlink()
         assert tiny.digest(update.fold(project, half).learner.state_dict()) == tiny.digest(resumed)
+
+
+def test_a_model_that_raises_fails_its_job_and_the_loop_goes_on(tmp_path: Path) -> None:
+    """The reason is kept, the checkpoint is not, and the next update learns the rows."""
+    with tiny.project(tmp_path) as project:
+        project.log.append(rows(0, ROWS)).result()
+        model = tmp_path / "model.py"
+        model.write_text(tiny.MODEL.replace("nn.Dropout(0.1)", "nn.Linear(3, 3)"))
+        job = tiny.updated(project)
+        assert "failed" == job.state
+        assert "shapes cannot be multiplied" in job.error
+        model.write_text(tiny.MODEL)
+        assert "done" == tiny.updated(project).state
+        assert [] == list((tmp_path / "work").glob("*.safetensors"))

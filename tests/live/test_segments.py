@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +167,7 @@ def test_runs_cover_the_numbers_and_nothing_else(numbers: set[int]) -> None:
     """(first, count) pairs are the numbers, in order, and no two of them touch."""
     found = runs(sorted(numbers))
     assert sorted(numbers) == [first + i for first, count in found for i in range(count)]
-    assert all(a[0] + a[1] < b[0] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[0] + a[1] < b[0] for a, b in pairwise(found))
 
 
 def test_a_flipped_bit_changes_the_checksum() -> None:

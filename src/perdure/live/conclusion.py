@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from perdure.live import audit, evaluation, ledger, spans
@@ -55,7 +56,7 @@ def conclude(project: Project, job: Job) -> Verdict:
             " WHERE job = ? AND version != ?",
             (made.upto, job.id, made.version),
         )
-        ledger.write(connection, job, made.note, size, accuracy)
+        ledger.write(connection, replace(job, version=made.version), made.note, size, accuracy)
         _follow(connection, project, made, champion, verdict)
         settle(connection, project)
         finish(connection, job.id, "done", version=made.version)
@@ -115,6 +116,11 @@ def _set_aside(
     connection.execute(
         "DELETE FROM evaluation WHERE key IN (SELECT key FROM rows JOIN examples USING (position)"
         " WHERE use = 'quarantine')"
+    )
+    # What was measured since the last span's end was measured on these rows.
+    connection.execute(
+        "DELETE FROM accuracy WHERE version IN (SELECT version FROM aliases"
+        " WHERE name = 'champion') AND span > (SELECT coalesce(max(span), 0) FROM spans)"
     )
     detail = {"version": made.version, "rows": count, "reason": verdict.summary}
     audit.write(connection, ACTOR, "quarantine", detail)

@@ -111,6 +111,10 @@ def pending(project: Project) -> list[Receipt]:
 
 def _strike(connection: sqlite3.Connection, receipt: Receipt, subject: str) -> None:
     """Everything of the subject leaves the tables, and what learnt from it is marked."""
+    if connection.execute(
+        "SELECT 1 FROM erased WHERE subject_digest = ?", (receipt.subject,)
+    ).fetchone():
+        return  # somebody else was faster
     held = replace(_counted(connection, receipt, subject), key=key(subject))
     gone = connection.execute(
         "DELETE FROM evaluation WHERE subject = ?1"

@@ -15,6 +15,17 @@ from perdure.live.update import checkpoint_name
 
 REQUEST_DAYS, REQUEST_BYTES = 7, 64 * 2**20
 JOBS, DRIFTS, VERSIONS = 1000, 1000, 1000
+REBUILDS = (
+    "SELECT 1 FROM jobs WHERE kind = 'rebuild' AND state IN ('queued', 'running') UNION ALL"
+    " SELECT 1 FROM erased WHERE json_extract(receipt, '$.state') = 'pending'"
+    " AND json_extract(receipt, '$.rebuild') = 'exact'"
+)
+"""Whether an exact rebuild is under way, or will be."""
+NOT_BEST = (
+    "version NOT IN (SELECT version FROM (SELECT version, max(correct) FROM accuracy"
+    " JOIN served USING (version) WHERE span = -1 GROUP BY slice))"
+)
+"""A version that some other one that served surpasses on the anchor: the best stays known."""
 
 
 def tidy(project: Project) -> None:
@@ -74,6 +85,8 @@ def wipe(project: Project) -> None:
 
 
 def _trim_log(connection: sqlite3.Connection, project: Project) -> None:
+    if connection.execute(REBUILDS).fetchone():
+        return  # it learns again what the champion has learnt
     kept, now = project.settings.log, time.time()
     learnt = _learnt(connection, project.settings)
     last = connection.execute("SELECT max(position) FROM rows").fetchone()[0] or 0
@@ -123,11 +136,15 @@ def _trim_tables(connection: sqlite3.Connection, settings: Settings) -> None:
         "UPDATE served SET watch = NULL WHERE watch IS NOT NULL AND version IN"
         " (SELECT version FROM versions WHERE state = 'removed')"
     )
-    connection.execute(
-        "DELETE FROM served WHERE id <= (SELECT max(id) FROM served) - ?", (VERSIONS,)
-    )
-    gone = "(SELECT version FROM versions WHERE state = 'removed' AND version <="
+    gone = "version IN (SELECT version FROM versions WHERE state = 'removed' AND version <="
     gone += " (SELECT max(version) FROM versions) - ?)"
-    for table in ("accuracy", "verdicts", "ledger", "versions"):
-        sql = f"DELETE FROM {table} WHERE version IN {gone}"  # noqa: S608 - a name of ours
+    known = "version IN (SELECT version FROM versions)"
+    for table, where in {
+        "served": "id <= (SELECT max(id) FROM served) - ? AND " + NOT_BEST,
+        "accuracy": f"({gone} OR NOT {known}) AND (span != -1 OR {NOT_BEST})",
+        "verdicts": gone,
+        "ledger": gone,
+        "versions": gone,
+    }.items():
+        sql = f"DELETE FROM {table} WHERE {where}"  # noqa: S608 - names of ours
         connection.execute(sql, (VERSIONS,))

@@ -13,6 +13,8 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from perdure.learner import Learner
 from perdure.live.jobs import Job
 from perdure.live.project import Project, optimizer_of
@@ -30,7 +32,7 @@ class Twin:
         rows: that it learns.
         flops, seconds: of learning them.
         rows_read: rows in all passes.
-        peak_memory_bytes: of the process above its start; None where it was not measured.
+        peak_memory_bytes: as `Meter` has it: of the process since it started, or of a GPU.
         accuracy: on the held-out rows; None where it was extrapolated.
         measured: whether it was trained; otherwise flops, seconds and rows_read are the last
             measured twin's times the ratio of rows.
@@ -55,7 +57,7 @@ class Entry:
         rows: new examples that it learnt.
         flops, seconds: of learning them.
         rows_read: rows in all passes, recalled ones included.
-        peak_memory_bytes: of the process above its start; None where it was not measured.
+        peak_memory_bytes: as `Meter` has it: of the process since it started, or of a GPU.
         bytes_stored: of the version's files.
         accuracy: on the held-out rows; None where there were none.
         twin: from scratch on the same rows, or None before the first one was measured.
@@ -162,7 +164,8 @@ def train_twin(project: Project, upto: int) -> tuple[Learner, Cost, int]:
     drawn = Rows(rows.x, rows.y, task=rows.task).batches(
         schedule.batch_size, seed=said.seed, epochs=schedule.epochs, steps=schedule.steps
     )
-    with Meter(learner) as meter:
+    with torch.random.fork_rng(), Meter(learner) as meter:
+        torch.manual_seed(said.seed)  # growing heads draw from torch's own generator
         for batch in drawn:
             meter.observe(batch)
     return learner, meter.cost, len(rows)

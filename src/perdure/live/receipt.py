@@ -27,7 +27,8 @@ class Receipt:
         state: "pending" until every byte is gone; "dry run" where nothing was done.
         subject: an HMAC of the name: who knows the name can find the receipt, nobody else.
         actor: who asked.
-        at, finished: seconds since the epoch.
+        at: seconds since the epoch.
+        finished: the same, when it was done; while it is pending, when it was last tried.
         rows: of the log, unlabelled ones and predictions included.
         held_out: rows of the held-out memory.
         first: the seq at which the subject could first be learnt; None where it never was.

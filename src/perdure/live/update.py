@@ -22,9 +22,11 @@ from perdure.errors import InvalidValue
 from perdure.folding import Schedule
 from perdure.learner import Learner
 from perdure.live.fairness import fair
+from perdure.live.freezing import frozen
 from perdure.live.jobs import Job
 from perdure.live.log import Examples
 from perdure.live.project import Project
+from perdure.live.refusals import Conflict
 from perdure.live.registry import Version
 from perdure.live.settings import Settings
 from perdure.measure.cost import Cost
@@ -74,7 +76,12 @@ class Challenger:
 
 
 def plan(project: Project, job: Job) -> Job:
-    """Fix what a job will learn: what came since its parent, or all that the log keeps."""
+    """Fix what a job will learn: what came since its parent, or all that the log keeps.
+
+    Raises:
+        Conflict: the mode is to observe, or the project is frozen and the job has not begun.
+    """
+    _check_learns(project, job)
     parent = _parent(project)
     after = 0 if parent is None else parent.upto
     upto = project.log.upto(after, project.settings.update.max_rows)
@@ -157,6 +164,14 @@ def path_of(project: Project, job: Job) -> Path:
 def checkpoint_name(job: int) -> str:
     """What the checkpoint of a job is called."""
     return f"{job}.safetensors"
+
+
+def _check_learns(project: Project, job: Job) -> None:
+    if project.settings.update.mode == "observe":
+        raise Conflict("the mode is observe: it scores and learns nothing; see [update] mode")
+    held = frozen(project.database)
+    if held is not None and job.state == "queued":
+        raise Conflict(f"frozen by {held.actor}: {held.reason}; `perdure unfreeze` goes on")
 
 
 def _parent(project: Project) -> Version | None:

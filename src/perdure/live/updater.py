@@ -8,6 +8,7 @@ what it does is written in the database, a transaction a step.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ from perdure.live.refusals import Conflict
 from perdure.live.update import Report, unheard
 
 log = logging.getLogger(__name__)
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 POLL_SECONDS, RETRY_SECONDS, TIDY_SECONDS, WAIT_SECONDS = 0.2, 5.0, 60.0, 10.0
 
 
@@ -83,9 +85,9 @@ def perform(project: Project, job: Job, report: Report = unheard) -> Job:
     except Conflict as refused:
         project.jobs.fail(job.id, str(refused))
         log.warning("job %d was given up: %s", job.id, refused)
-    except (OSError, sqlite3.Error):
-        raise  # no fault of the job: it goes on when there is room again
     except Exception as error:
+        if isinstance(error, sqlite3.Error) or getattr(error, "errno", None) in NO_ROOM:
+            raise  # no fault of the job: it goes on when there is room again
         project.jobs.fail(job.id, str(error) or type(error).__name__)
         log.exception("job %d failed", job.id)
     update.path_of(project, job).unlink(missing_ok=True)

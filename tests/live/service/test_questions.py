@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -66,8 +67,7 @@ def test_flat_nested_and_bytes_are_the_same_numbers(rows: np.ndarray) -> None:
         (infer(tensor("x", "FP32", shape, binary_data_size=len(data))), data),
     ]
     encoded = [
-        TENSOR.encode_many(from_infer(TENSOR, request, binary).features)
-        for request, binary in ways
+        TENSOR.encode_many(from_infer(TENSOR, request, binary).features) for request, binary in ways
     ]
     assert all(np.array_equal(encoded[0], other) for other in encoded)
     assert np.array_equal(TENSOR.decode(encoded[0]).numpy(), rows)
@@ -128,12 +128,8 @@ def test_bytes_that_end_too_early_are_refused(elements: bytes, message: str) -> 
 def test_no_bytes_make_it_fail_otherwise(data: bytes, size: int, count: int) -> None:
     """Any bytes under any claim are rows or refused, and nothing else happens."""
     said = tensor("text", "BYTES", [count], binary_data_size=size)
-    try:
-        question = from_infer(TEXT, infer(said), data)
-    except RowRefused as refused:
-        assert str(refused)
-    else:
-        assert count == len(question) > 0
+    with suppress(RowRefused):
+        assert count == len(from_infer(TEXT, infer(said), data)) > 0
 
 
 # -- other kinds ---------------------------------------------------------------------------------
@@ -302,10 +298,6 @@ def test_no_json_makes_it_fail_otherwise(
     data: list, shape: list[int], datatype: str, schema: Schema
 ) -> None:
     """Any data of any shape under any datatype encode to rows, or are refused in words."""
-    try:
+    with suppress(RowRefused):
         question = from_infer(schema, infer(tensor("x", datatype, shape, data)))
-        encoded = schema.encode_many(question.features)
-    except RowRefused as refused:
-        assert str(refused)
-    else:
-        assert (shape[0], schema.row_bytes) == encoded.shape
+        assert (shape[0], schema.row_bytes) == schema.encode_many(question.features).shape

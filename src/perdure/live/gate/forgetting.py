@@ -71,7 +71,7 @@ def _tested(
     p = min(float(stats.norm.sf((estimate - limit) / error)) for _, estimate, error in falls)
     worst = max(measured for measured, _, _ in falls)
     place = f"span {name}" if name else "all spans in the mean"
-    said = f"{place}: {worst:+.1%} below the best that served"
+    said = f"{place}: {abs(worst):.1%} {'below' if worst > 0 else 'above'} the best that served"
     finding = Finding(
         "forgetting",
         name or "mean",

@@ -7,12 +7,11 @@ keeps the version that it began with, and what no request keeps any more is free
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -233,9 +232,8 @@ class Server:
         return {alias: held for alias, held in wanted.items() if asked.get(alias, False)}
 
     def _switch(self, serving: Serving) -> None:
-        current = {one.version: one.digest for one in self.project.registry.all()}
-        for key in [key for key in self._others if current.get(key[0]) != key[1]]:
-            del self._others[key]
+        for key in self._rewritten(self._others.values()):
+            self._others.pop(key, None)
         before = {id(served) for served in self.serving.roles.values()}
         now = {id(served) for served in serving.roles.values()}
         self.serving = serving
@@ -243,7 +241,6 @@ class Server:
             self._others.pop((served.version, served.digest), None)
         if before - now:
             self.switches += 1
-            self._loader.submit(gc.collect)  # modules and their hooks refer to each other
 
     async def _watch(self) -> None:
         """Notice within `POLL_SECONDS` what this or another process promoted."""
@@ -264,15 +261,17 @@ class Server:
         """Whether an alias has moved, or a version was rewritten because a subject was erased."""
         if self.project.registry.generation() != self.serving.generation:
             return True
-        held = (*self.serving.roles.values(), *self._others.values())
-        numbers = json.dumps([served.version for served in held])
+        return bool(self._rewritten((*self.serving.roles.values(), *self._others.values())))
+
+    def _rewritten(self, held: Iterable[Served]) -> list[Key]:
+        keys = [(served.version, served.digest) for served in held]
         found = self.project.database.read(
             "SELECT version, digest FROM versions"
             " WHERE version IN (SELECT value FROM json_each(?))",
-            (numbers,),
+            (json.dumps([version for version, _ in keys]),),
         )
         digests = {row["version"]: row["digest"] for row in found}
-        return any(digests.get(served.version) != served.digest for served in held)
+        return [(version, digest) for version, digest in keys if digests.get(version) != digest]
 
     # -- loading ---------------------------------------------------------------------------------
 
