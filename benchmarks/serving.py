@@ -5,7 +5,8 @@ rows (784 floats as JSON) over the same number of kept-alive connections. Rounds
 the sides, so that a busy machine troubles both alike; a ratio is the median over rounds of ours
 over theirs, in requests per CPU-second of the server and per second of the clock. The bare endpoint
 writes nothing down; ours does it as the settings say: not at all ("off"), a moment later
-("buffered"), or on the disk before it answers ("durable"). Latency is that of one caller who waits
+("buffered"), or on the disk before it answers ("durable"); "binary" is "off" with the numbers as
+bytes. Latency is that of one caller who waits
 for each answer, at rest and while another process trains. One thread a process.
 
 Run: `python benchmarks/serving.py`, or with other connections: `python benchmarks/serving.py 8 64`.
@@ -17,11 +18,13 @@ import asyncio
 import json
 import os
 import platform
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -38,7 +41,8 @@ from perdure.live.service import run
 from perdure.live.tokens import Tokens
 
 RESULTS = Path(__file__).parent / "results" / "serving.json"
-ROUNDS, SECONDS, REST_SECONDS = 9, 1.0, 4.0
+ROUNDS, SECONDS, REST_SECONDS = 7, 1.0, 4.0
+WIDTHS = (256, 1024)
 SETTINGS = """
 name = "bench"
 [schema]
@@ -55,15 +59,18 @@ from torch.nn import Linear, ReLU, Sequential
 
 
 def build(schema, classes):
-    return Sequential(Linear(784, 256), ReLU(), Linear(256, 256), ReLU(), Linear(256, classes))
+    return Sequential(
+        Linear(784, {width}), ReLU(), Linear({width}, {width}), ReLU(), Linear({width}, classes)
+    )
 """
-SIDES = ("bare", "off", "buffered", "durable")
+SIDES = ("bare", "off", "binary", "buffered", "durable")
 
 
 @dataclass(frozen=True)
 class Round:
     """One side's requests in one stretch of time."""
 
+    width: int
     side: str
     connections: int
     requests: int
@@ -125,12 +132,18 @@ def request(side: str, token: str) -> bytes:
     else:
         tensor = {"name": "input", "shape": [1, 784], "datatype": "FP32", "data": row}
         path, body = "/v2/models/bench/infer", {"inputs": [tensor]}
+    numbers, more = b"", ""
+    if side == "binary":  # as `perdure.Client` does
+        numbers = struct.pack("<784f", *tensor.pop("data"))
+        tensor["parameters"] = {"binary_data_size": len(numbers)}
     data = json.dumps(body).encode()
+    if side == "binary":
+        more = f"Inference-Header-Content-Length: {len(data)}\r\n"
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n{more}"
+        f"Content-Type: application/json\r\nContent-Length: {len(data + numbers)}\r\n\r\n"
     )
-    return head.encode() + data
+    return head.encode() + data + numbers
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -168,13 +181,13 @@ def cpu_seconds(pid: int) -> float:
 # -- the race ------------------------------------------------------------------------------------
 
 
-def begin(folder: Path, side: str) -> tuple[Path, str]:
+def begin(folder: Path, side: str, width: int = 256) -> tuple[Path, str]:
     """A project with one version that serves; its directory and a token."""
     directory = folder / side
     directory.mkdir()
-    how = "off" if side == "bare" else side
+    how = side if side in ("buffered", "durable") else "off"
     (directory / "perdure.toml").write_text(SETTINGS.format(predictions=how))
-    (directory / "model.py").write_text(MODEL)
+    (directory / "model.py").write_text(MODEL.format(width=width))
     with Project(directory) as project:
         job = project.jobs.ask("update", "a benchmark", "bench")
         project.jobs.start(job.id, None, 0, 0)
@@ -196,14 +209,16 @@ def wait(port: int) -> None:
     raise TimeoutError(f"nothing answers on port {port}")
 
 
-def race(connections: list[int]) -> tuple[list[Round], dict[str, dict[str, list[float]]]]:
-    """All rounds; and each side's latencies, at rest and while another process trains."""
+def race(
+    width: int, connections: list[int]
+) -> tuple[list[Round], dict[str, dict[str, list[float]]]]:
+    """All rounds of one model; each side's latencies, at rest and while another process trains."""
     rounds: list[Round] = []
     alone: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         held = {}
         for offset, side in enumerate(SIDES):
-            directory, token = begin(Path(folder), side)
+            directory, token = begin(Path(folder), side, width)
             port = 18440 + offset
             command = [sys.executable, __file__, "--serve", side, str(directory), str(port)]
             held[side] = (subprocess.Popen(command), port, request(side, token))
@@ -222,7 +237,7 @@ def race(connections: list[int]) -> tuple[list[Round], dict[str, dict[str, list[
                 for count in connections:
                     for side in SIDES if number % 2 else SIDES[::-1]:
                         process, port, data = held[side]
-                        rounds.append(stretch(side, process.pid, port, data, count))
+                        rounds.append(stretch(width, side, process.pid, port, data, count))
         finally:
             for process, _, _ in held.values():
                 process.terminate()
@@ -230,57 +245,68 @@ def race(connections: list[int]) -> tuple[list[Round], dict[str, dict[str, list[
     return rounds, alone
 
 
-def stretch(side: str, pid: int, port: int, data: bytes, count: int) -> Round:
+def stretch(width: int, side: str, pid: int, port: int, data: bytes, count: int) -> Round:
     """One round of one side."""
     cpu, start = cpu_seconds(pid), time.perf_counter()
     latencies = asyncio.run(load(port, data, count, SECONDS))
-    return Round(side, count, len(latencies), time.perf_counter() - start, cpu_seconds(pid) - cpu)
+    return Round(
+        width, side, count, len(latencies), time.perf_counter() - start, cpu_seconds(pid) - cpu
+    )
 
 
-def ratio(rounds: list[Round], side: str, connections: int, per: str) -> float:
-    """Median over rounds of a side's rate over the bare endpoint's."""
-
-    def rates(name: str) -> list[float]:
-        held = [r for r in rounds if r.side == name and r.connections == connections]
-        return [r.requests / getattr(r, per) for r in held]
-
-    return median(a / b for a, b in zip(rates(side), rates("bare"), strict=True))
+def rates(rounds: list[Round], width: int, side: str, connections: int, per: str) -> list[float]:
+    """A side's requests per CPU-second, or per second, round by round."""
+    mine = (width, side, connections)
+    held = [one for one in rounds if (one.width, one.side, one.connections) == mine]
+    return [one.requests / getattr(one, per) for one in held]
 
 
 def shown(rounds: list[Round], connections: list[int]) -> Table:
-    table = Table("answers", "connections", "x per CPU-second", "x per second", "requests/s")
-    for count in connections:
-        for side in SIDES:
-            held = [r for r in rounds if r.side == side and r.connections == count]
-            table.add_row(
-                side,
-                str(count),
-                f"{ratio(rounds, side, count, 'cpu_seconds'):.2f}",
-                f"{ratio(rounds, side, count, 'seconds'):.2f}",
-                f"{median(r.requests / r.seconds for r in held):.0f}",
+    """Medians over rounds of each side's rate over the bare endpoint's."""
+    table = Table(
+        "hidden", "connections", "answers", "x per CPU-second", "x per second", "per second"
+    )
+    for width, count, side in product(WIDTHS, connections, SIDES):
+        ratios = [
+            median(
+                ours / theirs
+                for ours, theirs in zip(
+                    rates(rounds, width, side, count, per),
+                    rates(rounds, width, "bare", count, per),
+                    strict=True,
+                )
             )
+            for per in ("cpu_seconds", "seconds")
+        ]
+        speed = median(rates(rounds, width, side, count, "seconds"))
+        table.add_row(
+            str(width), str(count), side, *(f"{one:.2f}" for one in ratios), f"{speed:.0f}"
+        )
     return table
 
 
 def main(connections: list[int]) -> None:
-    rounds, alone = race(connections)
-    latency = Table("answers", "p50 ms at rest", "p99 at rest", "p50 training", "p99 training")
+    rounds, waits = [], {}
+    for width in WIDTHS:
+        run_of_width, waits[width] = race(width, connections)
+        rounds += run_of_width
+    latency = Table("hidden", "answers", "p50 ms at rest", "p99", "p50 ms while training", "p99")
     cuts = {
-        side: [quantiles(seconds, n=100)[at] for seconds in held.values() for at in (49, 98)]
-        for side, held in alone.items()
+        (width, side): [quantiles(s, n=100)[at] for s in held.values() for at in (49, 98)]
+        for width, sides in waits.items()
+        for side, held in sides.items()
     }
-    for side, seconds in cuts.items():
-        latency.add_row(side, *(f"{1000 * one:.2f}" for one in seconds))
+    for (width, side), seconds in cuts.items():
+        latency.add_row(str(width), side, *(f"{1000 * one:.2f}" for one in seconds))
     Console().print(shown(rounds, connections), latency)
+    names = ("p50 at rest", "p99 at rest", "p50 while training", "p99 while training")
     said = {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "seconds": {
-            side: dict(
-                zip(("p50 rest", "p99 rest", "p50 training", "p99 training"), c, strict=True)
-            )
-            for side, c in cuts.items()
-        },
+        "latency": [
+            {"width": width, "side": side, **dict(zip(names, seconds, strict=True))}
+            for (width, side), seconds in cuts.items()
+        ],
         "rounds": [asdict(one) for one in rounds],
     }
     RESULTS.parent.mkdir(exist_ok=True)

@@ -275,6 +275,16 @@ def test_labels_come_from_a_file(shop: Path, tmp_path: Path) -> None:
     assert ["duplicate"] * 2 == [one["status"] for one in json.loads(invoked(*said, "--json"))]
 
 
+def test_an_anchor_is_pinned_and_never_learnt(shop: Path, tmp_path: Path) -> None:
+    """Its rows are counted and sealed; the same rows cannot be ingested afterwards."""
+    mine = written(tmp_path / "anchor.csv", "mine", 12)
+    assert "12 rows would be" in invoked("anchor", str(mine), "-C", str(shop), "--dry-run")
+    said = json.loads(invoked("anchor", str(mine), "-C", str(shop), "--json"))
+    assert (12, 64) == (said["rows"], len(said["digest"]))
+    done = invoke("ingest", str(mine), "-C", str(shop))
+    assert "pinned in the anchor" in str(done.exception)
+
+
 def test_status_shows_brackets_and_warnings_as_they_are(made: Path, shop: Path) -> None:
     """What stands in brackets is no markup."""
     invoked("ingest", str(made / "new.csv"), "-C", str(shop))

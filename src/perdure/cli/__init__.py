@@ -13,6 +13,7 @@ from rich.text import Text
 
 from perdure import __version__
 from perdure.cli.advise import advise
+from perdure.cli.anchor import anchor
 from perdure.cli.bench import bench
 from perdure.cli.demo import demo
 from perdure.cli.diff import diff
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 LAB = (demo, bench, report, methods, advise)
 LOOP = (init, serve, ingest, label, status, drift, update, promote, rollback)
-CARE = (diff, freeze, unfreeze, erase, fsck, export)
+CARE = (anchor, diff, freeze, unfreeze, erase, fsck, export)
 for verbs, panel in ((LAB, "The lab"), (LOOP, "The live loop"), (CARE, "Care of the loop")):
     for verb in verbs:
         app.command(rich_help_panel=panel)(verb)

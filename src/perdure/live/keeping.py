@@ -140,7 +140,7 @@ def _trim_tables(connection: sqlite3.Connection, settings: Settings) -> None:
     gone += " (SELECT max(version) FROM versions) - ?)"
     known = "version IN (SELECT version FROM versions)"
     for table, where in {
-        "served": "id <= (SELECT max(id) FROM served) - ? AND " + NOT_BEST,
+        "served": f"{NOT_BEST} AND id <= (SELECT max(id) FROM served) - ?",  # noqa: S608
         "accuracy": f"({gone} OR NOT {known}) AND (span != -1 OR {NOT_BEST})",
         "verdicts": gone,
         "ledger": gone,

@@ -82,7 +82,7 @@ def perform(project: Project, job: Job, report: Report = unheard) -> Job:
         conclude(project, job)
         if ledger.twin_is_due(project):
             _measure_twin(project, job)
-    except Conflict as refused:
+    except PerdureError as refused:
         project.jobs.fail(job.id, str(refused))
         log.warning("job %d was given up: %s", job.id, refused)
     except Exception as error:

@@ -229,3 +229,27 @@ async def test_predictions_go_on_while_the_updater_is_dead(project, serve, quest
         assert 200 == (await client.post(INFER, json=question(A))).status_code
         status = (await client.get("/v1/models/flowers/status")).json()
         assert (None, 7) == tuple(status["service"]["updater"][k] for k in ("pid", "exit_code"))
+
+
+STEADY = """
+from perdure.live.service.run import steady
+steady()
+import torch
+from torch import nn
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(33, 17), nn.ReLU(), nn.Linear(17, 7))
+rows = torch.randn(64, 33)
+with torch.no_grad():
+    whole = model(rows)
+    for start in range(60):
+        for stop in range(start + 4, 65, 9):
+            assert torch.equal(whole[start:stop], model(rows[start:stop].clone())), (start, stop)
+"""
+
+
+def test_a_process_that_serves_gives_a_row_the_same_bits_wherever_it_lies() -> None:
+    """Of widths that fill no register, too; batches have at least four rows."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STEADY], capture_output=True, text=True, check=False
+    )
+    assert "" == ended.stderr
