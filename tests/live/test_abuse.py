@@ -179,6 +179,21 @@ def test_the_anchor_never_falls_by_more_than_the_margin(
     assert moments[-1].unseen > begun.unseen + 0.3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", [label_flip, flood, slow_drip], ids=lambda held: held.__name__)
+def test_the_anchor_holds_where_a_source_may_send_anything(
+    tmp_path: Path, digits: Digits, attack: Attack
+) -> None:
+    """The share is for what is learnt meanwhile; the anchor needs no help."""
+    rng = np.random.default_rng(2)
+    with guarded(tmp_path, digits, SETTINGS.replace("0.34", "1.0")) as project:
+        anchors = [
+            taught(project, digits, digits.honest(number) + attack(digits, number, rng)).anchor
+            for number in range(1, ROUNDS)
+        ]
+    assert max(b - a for a, b in zip(anchors, accumulate(anchors, max), strict=True)) <= MARGIN
+
+
 def test_what_is_refused_would_have_done_harm(tmp_path: Path, digits: Digits) -> None:
     """And the more of it, the less a source has a share to keep to."""
     fallen = {}

@@ -178,7 +178,9 @@ def _tried(connection: sqlite3.Connection, work: Work[Any]) -> tuple[Any, Except
     result, refusal = None, None
     try:
         result = work(connection)
-    except Exception as error:  # noqa: BLE001 - whoever asked gets it
+    except Exception as error:
+        if not connection.in_transaction:  # a full disk has undone all of it
+            raise
         connection.execute("ROLLBACK TO one")
         refusal = error
     connection.execute("RELEASE one")
