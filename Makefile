@@ -34,7 +34,7 @@ layers: $(STAMP) ## check that imports go downward only
 check: lint types layers ## everything that reads the code without running it
 
 bench: $(STAMP) ## measure speed on this machine
-	for what in speed memory drift ingest serving; do $(BIN)/python benchmarks/$$what.py; done
+	for what in speed memory drift ingest serving; do $(BIN)/python benchmarks/$$what.py || exit; done
 
 reproduce: $(STAMP) ## run the published comparisons again and write benchmarks/results
 	$(BIN)/python benchmarks/reproduce.py

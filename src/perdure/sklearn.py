@@ -29,6 +29,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402  after the
 from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data  # noqa: E402
 
+FEWEST_ROWS = 4
+
 
 class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier that learns chunk after chunk, new classes included, without forgetting.
@@ -207,7 +209,9 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self, "learner_")
-        X = validate_data(self, X, reset=False, dtype=np.float32)
-        outputs = self.learner_.predict(torch.from_numpy(np.ascontiguousarray(X))).double().numpy()
+        given: NDArray[np.float32] = validate_data(self, X, reset=False, dtype=np.float32)
+        # BLAS answers fewer rows by other kernels, whose last bits differ.
+        rows = np.resize(given, (max(len(given), FEWEST_ROWS), *given.shape[1:]))
+        outputs = self.learner_.predict(torch.from_numpy(rows)).double().numpy()
         columns = [self._order.index(label) for label in self.classes_.tolist()]
-        return np.asarray(outputs[:, columns])
+        return np.asarray(outputs[: len(given), columns])

@@ -375,6 +375,61 @@ def test_a_token_is_shown_once(shop: Path) -> None:
     assert json.loads(invoked("tokens", "list", "-C", str(shop), "--json"))[0]["revoked"]
 
 
+def test_rows_come_from_whom_the_file_or_the_option_names(shop: Path, tmp_path: Path) -> None:
+    """A column called source goes before the option."""
+    lines = written(tmp_path / "told.csv", "told", 2).read_text("utf-8").splitlines()
+    with_source = [
+        f"{line},{source}" for line, source in zip(lines, ("source", "web", ""), strict=True)
+    ]
+    (tmp_path / "told.csv").write_text("\n".join(with_source), "utf-8")
+    invoked("ingest", str(tmp_path / "told.csv"), "--source", "branch", "-C", str(shop))
+    with Project(shop) as project:
+        found = project.database.read("SELECT source FROM rows WHERE id LIKE 'told-%' ORDER BY id")
+    assert ["web", "branch"] == [row["source"] for row in found]
+
+
+def test_several_files_are_counted_together(shop: Path, tmp_path: Path) -> None:
+    """And a directory may be named by a variable of the environment."""
+    files = [str(written(tmp_path / f"{name}.csv", name, 3)) for name in ("one", "two")]
+    runner = CliRunner(env={"PERDURE_DIRECTORY": str(shop), "COLUMNS": "300"})
+    done = runner.invoke(cli.app, ["ingest", *files, "--json"])
+    assert (6, 6) == tuple(json.loads(done.stdout)[name] for name in ("rows", "stored"))
+
+
+@pytest.mark.parametrize("why", ["frozen by operator: wait", "the mode is observe"])
+def test_an_update_that_may_not_begin_says_so(made: Path, shop: Path, why: str) -> None:
+    """With exit code 2, and no version more."""
+    invoked("ingest", str(made / "new.csv"), "-C", str(shop))
+    if "frozen" in why:
+        invoked("freeze", "--reason", "wait", "-C", str(shop))
+    else:
+        said = (shop / "perdure.toml").read_text("utf-8")
+        (shop / "perdure.toml").write_text(said.replace('"recommend"', '"observe"', 1), "utf-8")
+    done = invoke("update", "-C", str(shop))
+    assert (2, True) == (done.exit_code, why in done.stdout)
+    with Project(shop) as project:
+        assert 3 == project.registry.last().version
+
+
+def test_a_dry_run_of_an_update_counts_what_the_champion_lacks(made: Path) -> None:
+    """The rows of a version that waits for a person are among them."""
+    told = json.loads(invoked("update", "--dry-run", "--json", "-C", str(made / "shop")))
+    with Project(made / "shop") as project:
+        assert project.log.count(project.registry.champion().upto) == told["new"]
+
+
+def test_versions_are_shown_beside_their_aliases(made: Path) -> None:
+    """For people: a table a verb, with a line for each version and column for each span."""
+    shown = invoked("status", "-C", str(made / "shop"))
+    lines = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
+    assert lines["1"].rstrip().endswith("previous")
+    assert lines["2"].rstrip().endswith("champion")
+    assert lines["3"].rstrip().endswith("challenger")
+    assert "recommend" in lines["model"]
+    matrix = invoked("eval", "-C", str(made / "shop")).splitlines()
+    assert ["1", "2", "3"] == [line.split()[0] for line in matrix[4:7]]
+
+
 @pytest.mark.slow
 def test_serve_says_where_and_ends_by_ctrl_c(shop: Path) -> None:
     """With exit code 0."""

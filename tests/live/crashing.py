@@ -61,6 +61,8 @@ def work(directory: Path, acknowledged: Path) -> None:
                 project.jobs.ask("update", "to test", "me")
                 with alone(directory):
                     updater.turn(project)
+        with alone(directory):
+            keeping.tidy(project)  # as the updater does when it has nothing else to do
         erase(project, SUBJECT, "me")
         note(file, "erased")
 
@@ -381,12 +383,11 @@ def worked(directory: Path, acknowledged: Path, said: dict[str, Any]) -> list[st
     """The work, on a disk that fails as is said; the calls that were made, or the errors."""
     if "shadow" in said:
         Platter(directory, Path(said["shadow"])).install()
-    starving = said.get("full", False) or "limit" in said
-    points = Failpoints(0 if starving else said.get("last", 0))
+    full = said.get("full", False)
+    points = Failpoints(0 if full else said.get("last", 0))
     points.install()
-    if starving:
-        points.last = said.get("last", 0)
-        return starved(directory, acknowledged, points, said.get("limit"))
+    if full or "limit" in said:
+        return starved(directory, acknowledged, points, said)
     work(directory, acknowledged)
     return points.names
 
@@ -398,15 +399,16 @@ def kept_up(directory: Path) -> None:
 
 
 def starved(
-    directory: Path, acknowledged: Path, points: Failpoints, limit: int | None
+    directory: Path, acknowledged: Path, points: Failpoints, said: dict[str, Any]
 ) -> list[str]:
     """Work while the disk is full, or no file may grow by more than a limit; go on when there is
     room again. The errors.
     """
     errors: list[str] = []
+    limit = said.get("limit")
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     with Project(directory) as project, tiny.quick_gate(), acknowledged.open("a") as file:
-        points.full = limit is None
+        points.full, points.last = limit is None, said.get("last", 0)
         if limit is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             size = project.database.path.with_name("perdure.db-wal").stat().st_size
@@ -421,10 +423,9 @@ def starved(
                 errors.append(f"{type(error).__name__}: {error}")
             if done(project) <= number:
                 break
-        points.full = False
+        points.full, points.last = False, 0
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         errors += [job.error for job in project.jobs.latest() if job.error]
-    points.last = 0
     work(directory, acknowledged)
     return errors
 
