@@ -89,9 +89,10 @@ def test_a_grid_that_was_killed_goes_on_and_does_every_run_once(tmp_path: Path) 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     """One sentence, no traceback, exit code 130; what was finished is kept, no process is left."""
     many = [*OPTIONS, str(tmp_path), "--seeds", "200"]  # not done however late the signal comes
-    process = subprocess.Popen(
-        [*PERDURE, *many], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    # A process that was started in the background, as the tests may be, is deaf to Ctrl-C.
+    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [PERDURE[0], "-c", f"{hearing}; {PERDURE[2]}", *PERDURE[3:], *many]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_for(lambda: rows(tmp_path))
     workers = children(process.pid)
     process.send_signal(signal.SIGINT)

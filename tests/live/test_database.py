@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.live import tiny
 
 from perdure.errors import CheckpointMismatch, PerdureError
 from perdure.live.database import Database
+from perdure.live.project import Project
 
 
 @pytest.fixture
@@ -191,3 +194,33 @@ def test_a_closed_one_says_so(tmp_path: Path) -> None:
     with pytest.raises(PerdureError, match="closed"):
         database.write(lambda c: add(c, "b"))
     database.close()
+
+
+def test_one_that_cannot_be_opened_leaves_no_lock_behind(tmp_path: Path, monkeypatch) -> None:
+    """The others go on, although the error is still being looked at."""
+    database = Database(tmp_path / "perdure.db")
+
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *args) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *args)
+
+    connect = partial(sqlite3.connect, factory=Full)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        with pytest.raises(sqlite3.OperationalError, match="full") as error:
+            Database(tmp_path / "perdure.db")
+    database.transact(lambda c: add(c, "a"))
+    assert error.value is not None
+    database.close()
+
+
+def test_a_project_of_another_schema_is_refused_and_let_go_of(tmp_path: Path) -> None:
+    """Rows of one shape are not read as another; no thread stays behind."""
+    tiny.project(tmp_path).close()
+    tiny.written(tmp_path, {"schema": {"shape": [5]}})
+    before = threading.active_count()
+    with pytest.raises(CheckpointMismatch, match="another"):
+        Project(tmp_path)
+    assert before == threading.active_count()

@@ -46,7 +46,11 @@ class Database:
         self._closed = False
         self._lock = threading.Lock()
         connection = self._connect()
-        _make_tables(connection, path)
+        try:
+            _make_tables(connection, path)
+        except BaseException:
+            connection.close()  # and with it the lock of a transaction that did not end
+            raise
         self._thread = threading.Thread(
             target=self._write_all, args=(connection,), name="perdure-writer", daemon=True
         )
@@ -191,8 +195,6 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > FORMAT:
-        connection.execute("ROLLBACK")
-        connection.close()
         raise CheckpointMismatch(
             f"{path} has format {found}, written by a newer perdure; this one reads {FORMAT}: "
             "upgrade perdure"

@@ -56,7 +56,11 @@ class Project:
             self.directory / "segments", self.schema.row_bytes, self.settings.log.segment_bytes
         )
         self.database = Database(self.directory / DATABASE, self.segments.sync)
-        self.database.transact(self._found_or_made)
+        try:
+            self.database.transact(self._found_or_made)
+        except BaseException:
+            self.database.close()
+            raise
         self.log = Log(self.database, self.segments, self.settings)
         self.labels = Labels(self.database, self.settings)
         self.registry = Registry(self.database, self.directory / "versions")
