@@ -17,10 +17,10 @@ from perdure.batch import Batch, scale_uint8
 from perdure.combination import check_combination
 from perdure.compiled import Update, check_compilable
 from perdure.engine import Engine
-from perdure.errors import CheckpointMismatch, InvalidValue
+from perdure.errors import CheckpointMismatch, Impossible, InvalidValue
 from perdure.growth import Grows
 from perdure.method import Method
-from perdure.model import HasFeatures, Substitution, takes_task
+from perdure.model import HasFeatures, Prepares, Substitution, takes_task
 from perdure.optimiser import Factory, NamedOptimiser
 from perdure.step import Step
 
@@ -38,7 +38,8 @@ class Learner:
         loss: `loss(outputs, y)`, a functional loss of torch that also takes `reduction="none"`.
         engine: device, precision, ranks; one CPU by default.
         prepare: from raw inputs to what the model takes, at training and at inference; the
-            default scales uint8 to [0, 1] and leaves floats alone.
+            default is the model's own `prepare` where it has one, otherwise uint8 is scaled to
+            [0, 1] and floats are left alone.
         augment: from prepared inputs and a generator to what this update trains on, recalled rows
             included; never at inference.
         schedule: from the number of the update to a factor on the learning rate.
@@ -57,6 +58,7 @@ class Learner:
 
     compiled: Update | None
     _substitution: Substitution | None
+    _reached: bool | None
 
     def __init__(
         self,
@@ -76,7 +78,8 @@ class Learner:
         self._tells_task = takes_task(model)
         self.methods = methods
         self.loss = loss
-        self.prepare = prepare or scale_uint8
+        own = model.prepare if isinstance(model, Prepares) else scale_uint8
+        self.prepare = prepare or own
         self.augment = augment
         self.schedule = schedule
         self.seed = seed
@@ -179,11 +182,17 @@ class Learner:
         return out
 
     @torch.no_grad()
-    def features(self, x: Tensor) -> Tensor:  # (n, d)
+    def features(self, x: Tensor, *, fixed: bool = False) -> Tensor:  # (n, d)
         """The representation under the head of raw inputs, in evaluation mode.
+
+        Args:
+            x: raw inputs (n, ...).
+            fixed: the caller will hold these features against later ones, so nothing that they
+                depend on may still be training.
 
         Raises:
             InvalidValue: the model has no `features`.
+            Impossible: they must be fixed, and trainable parameters reach them.
         """
         if not isinstance(self.model, HasFeatures):
             raise InvalidValue(
@@ -192,8 +201,18 @@ class Learner:
             )
         if self.model.training:
             self.model.eval()
+        inputs = self.prepare(x.to(self.engine.device))
+        if fixed and self._reached is None and len(x):
+            with torch.enable_grad():
+                self._reached = self.model.features(inputs[:1]).requires_grad
+        if fixed and self._reached:
+            raise Impossible(
+                f"features of {type(self.model).__name__} are to be held against later ones, and "
+                "they still train; freeze what is under the head, "
+                "model.backbone.requires_grad_(False)"
+            )
         with self.engine.autocast():
-            out: Tensor = self.model.features(self.prepare(x.to(self.engine.device)))
+            out: Tensor = self.model.features(inputs)
         return out.float()
 
     def forward(self, inputs: Tensor, task: Tensor | None) -> Tensor:
@@ -241,6 +260,7 @@ class Learner:
         self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
         self.compiled = None
         self._substitution = None
+        self._reached = None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, as tensors and plain values."""

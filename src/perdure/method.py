@@ -35,6 +35,8 @@ class Needs:
     """Raw rows of the past are kept: refused under a no-retention policy."""
     features: bool = False
     """The model must offer `features(x) -> (n, d)`."""
+    frozen: bool = False
+    """What is under the head must not train, since its features are held against later ones."""
     labels: bool = True
     """Targets must be class labels (int64), not regression targets."""
     architecture: str | None = None
@@ -70,6 +72,10 @@ class Method:
     needs: Needs = Needs()
     writes_parameters: ClassVar[bool] = False
     """Whether `consolidate` changes the model, so that it runs before those that only look."""
+    freezes: ClassVar[bool] = False
+    """Whether `consolidate` ends the training of what is under the head."""
+    answers: ClassVar[bool] = False
+    """Whether `decide` answers alone, so that the model needs no outputs of its own."""
     bounded: ClassVar[bool] = True
     """Whether the state stops growing while a task goes on."""
 

@@ -26,6 +26,15 @@ class HasFeatures(Protocol):
         ...
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """A model that says how its raw inputs are to be prepared, such as a text encoder."""
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the model takes, from raw inputs (n, ...)."""
+        ...
+
+
 def takes_task(model: nn.Module) -> bool:
     """Whether the model must be told the task id of each row."""
     return isinstance(model, TakesTask) and model.takes_task

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 def apply(learner: Learner, step: Step) -> bool:
     """Gradients, then the optimiser; False where fp16 overflowed and nothing was applied."""
+    if not learner.params:  # what learns in closed form does so in `settle`
+        _prepare(learner, step)
+        step.outputs = step.batch.x.new_empty((len(step.batch), 0), dtype=torch.float32)
+        return True
     _differentiate(learner, step)
     learner.engine.finish_gradients(learner.params, learner.optimiser.torch)
     _project(learner, step)

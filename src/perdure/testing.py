@@ -314,6 +314,8 @@ def _toy_model(together: Sequence[Method], growing: bool) -> nn.Module:
     if any(method.needs.architecture == "progressive" for method in together):
         return nets.ProgressiveNet(INPUTS, (8, 8), 2)
     backbone = nets.MLP(INPUTS, (8, 8))
+    if any(method.needs.frozen for method in together) and not any(m.freezes for m in together):
+        backbone.requires_grad_(False)
     if _by_task(together):
         tasks = None if growing else {task: [0, 1] for task in range(TASKS)}
         return nets.Classifier(backbone, nets.MultiHead(8, tasks))

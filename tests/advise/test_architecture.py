@@ -32,6 +32,7 @@ MODELS = {
     Architecture.GROWING: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.GrowingHead(8)),
     Architecture.MULTI_HEAD: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.MultiHead(8)),
     Architecture.PROGRESSIVE: lambda: nets.ProgressiveNet(4, (8, 8)),
+    Architecture.HEADLESS: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.NoHead(8)),
     Architecture.OTHER: lambda: nn.Linear(4, 3),
 }
 

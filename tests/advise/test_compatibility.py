@@ -169,6 +169,7 @@ def test_any_method_is_judged_by_its_needs_alone(
     told = scenario == "task"
     impossible = (
         (architecture in {"multi-head", "progressive"} and not told)
+        or architecture == "headless"
         or (needs.task_at_inference and not told)
         or (scenario == "free" and (needs.boundaries or needs.data or needs.task_in_training))
         or (needs.raw_rows and not retention)
@@ -330,6 +331,7 @@ def toy_model(architecture: Architecture, classes: int) -> nn.Module:
         Architecture.FIXED: lambda: nets.FixedHead(8, classes),
         Architecture.GROWING: lambda: nets.GrowingHead(8),
         Architecture.MULTI_HEAD: lambda: nets.MultiHead(8),
+        Architecture.HEADLESS: lambda: nets.NoHead(8),
         Architecture.OTHER: lambda: nn.Linear(8, classes),
     }[architecture]()
     return nets.Classifier(nets.MLP(INPUTS, (8,)), head)

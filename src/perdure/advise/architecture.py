@@ -7,7 +7,7 @@ from enum import StrEnum
 from torch import nn
 
 from perdure.model import takes_task
-from perdure.nets import FixedHead, GrowingHead, MultiHead, ProgressiveNet
+from perdure.nets import FixedHead, GrowingHead, MultiHead, NoHead, ProgressiveNet
 from perdure.scenario import Scenario
 
 
@@ -22,6 +22,8 @@ class Architecture(StrEnum):
     """A `MultiHead`, or any other model that is told the task id of each row."""
     PROGRESSIVE = "progressive"
     """A `ProgressiveNet`: a column of layers for each task."""
+    HEADLESS = "headless"
+    """A `NoHead`: the methods answer, from features."""
     OTHER = "other"
     """Any other module: nothing is known of it but that it is called with inputs alone."""
 
@@ -36,6 +38,7 @@ NAMES = {
     Architecture.GROWING: "a GrowingHead",
     Architecture.MULTI_HEAD: "a MultiHead",
     Architecture.PROGRESSIVE: "a ProgressiveNet",
+    Architecture.HEADLESS: "a NoHead",
     Architecture.OTHER: "your own model",
 }
 CHOICES = {
@@ -58,4 +61,6 @@ def architecture_of(model: nn.Module) -> Architecture:
         return Architecture.GROWING
     if any(isinstance(module, FixedHead) for module in modules):
         return Architecture.FIXED
+    if any(isinstance(module, NoHead) for module in modules):
+        return Architecture.HEADLESS
     return Architecture.OTHER

@@ -13,7 +13,7 @@ from perdure.advise.catalogue import REFERENCES, catalogue, ranking
 from perdure.errors import Impossible
 from perdure.method import Method
 from perdure.model import HasFeatures
-from perdure.nets import FixedHead
+from perdure.nets import Classifier, FixedHead
 from perdure.scenario import Scenario
 
 _ANSWERS = {
@@ -104,6 +104,11 @@ def check(
         perdure.errors.Impossible: a ProgressiveNet answers with the column of an input's task...
     """
     architecture = architecture_of(model)
+    if architecture is Architecture.HEADLESS and not methods:
+        raise Impossible(
+            "a NoHead has no outputs, and there is no method that answers from features; add one "
+            "that does, or use a GrowingHead"
+        )
     for method in methods or (None,):
         verdict = judge(scenario, architecture, method, retention=retention)
         if not verdict.possible:
@@ -113,6 +118,7 @@ def check(
                 f"{method.name} works on features and {type(model).__name__} offers none; wrap a "
                 "backbone and a head in perdure.nets.Classifier, or give the model a features(x)"
             )
+    _check_frozen(model, methods)
 
 
 def check_outputs(model: nn.Module, classes: int) -> None:
@@ -184,6 +190,8 @@ def _missing_from_stream(scenario: Scenario, method: Method) -> str | None:
 
 def _missing_from_model(architecture: Architecture, method: Method) -> str | None:
     wanted = method.needs.architecture
+    if architecture is Architecture.HEADLESS and not method.answers:
+        return f"{method.name} trains outputs, and {NAMES[architecture]} has none"
     if wanted is not None and wanted != architecture:
         return f"{method.name} works on {NAMES[Architecture(wanted)]} and no other architecture"
     if architecture is not Architecture.PROGRESSIVE or wanted == architecture:
@@ -200,6 +208,19 @@ def _missing_permission(method: Method, retention: bool) -> str | None:
     if method.needs.raw_rows and not retention:
         return f"{method.name} keeps raw rows of the past, and none may be kept"
     return None
+
+
+def _check_frozen(model: nn.Module, methods: Sequence[Method]) -> None:
+    if not isinstance(model, Classifier) or any(method.freezes for method in methods):
+        return
+    trains = any(parameter.requires_grad for parameter in model.backbone.parameters())
+    for method in methods:
+        if method.needs.frozen and trains:
+            raise Impossible(
+                f"{method.name} holds features against later ones, and the backbone trains; "
+                "freeze it, model.backbone.requires_grad_(False), or let FirstSession do so after "
+                "the first task"
+            )
 
 
 def _condition(scenario: Scenario, architecture: Architecture, method: Method | None) -> str:
@@ -243,7 +264,8 @@ def _called(candidate: Method, method: Method | None) -> str:
 
 def _suits(architecture: Architecture, scenario: Scenario) -> bool:
     """Whether other methods than its own have something to do on it."""
-    return architecture is not Architecture.PROGRESSIVE and (
+    own = architecture in (Architecture.PROGRESSIVE, Architecture.HEADLESS)
+    return not own and (
         scenario.task_at_inference or not architecture.needs_task
     )
 

@@ -21,8 +21,10 @@ from perdure.nets import (
     MLP,
     Classifier,
     FixedHead,
+    Flat,
     GrowingHead,
     MultiHead,
+    NoHead,
     ProgressiveNet,
     ResNet18,
 )
@@ -67,8 +69,11 @@ def model_of(experiment: Experiment, stream: Stream) -> nn.Module:
     are still to come can be measured.
     """
     inputs = prod(stream.input_shape)
-    if presets.find(experiment.method).progressive:
+    preset = presets.find(experiment.method)
+    if preset.architecture == "progressive":
         return ProgressiveNet(inputs, experiment.hidden, stream.classes)
+    if preset.closed_form:
+        return Classifier(Flat(inputs), NoHead(inputs))
     backbone = _backbone(experiment, stream.input_shape)
     return Classifier(backbone, _head(experiment, stream, backbone.out_features))
 

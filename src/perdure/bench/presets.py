@@ -15,7 +15,17 @@ from perdure.method import Method
 
 Plain = str | int | float | bool | None
 Settings = Mapping[str, Plain]
-Family = Literal["baseline", "penalty", "replay", "projection", "architecture"]
+Family = Literal[
+    "baseline",
+    "penalty",
+    "replay",
+    "projection",
+    "architecture",
+    "analytic",
+    "adapters",
+    "plasticity",
+    "merging",
+]
 
 CAPACITY = 500
 """Rows that every method with a memory may keep, so that they compare at equal memory."""
@@ -39,7 +49,8 @@ class Preset:
         by_scenario: further ones by scenario.
         search: values that `perdure bench --tune` tries, by argument.
         origin: where settings by scenario come from.
-        progressive: the network is a `ProgressiveNet`.
+        architecture: the network that the method needs, None where any will do.
+        closed_form: the backbone is frozen, and there is no head to train.
     """
 
     make: Callable[..., Method]
@@ -48,7 +59,8 @@ class Preset:
     by_scenario: Mapping[str, Settings] = field(default_factory=dict)
     search: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
     origin: str = "the constructor's defaults, which the method's card explains"
-    progressive: bool = False
+    architecture: str | None = None
+    closed_form: bool = False
 
 
 def _replay(
@@ -108,7 +120,7 @@ PRESETS: dict[str, Preset] = {
     "gem": _replay(methods.GEM, "projection", strength=(0.0, 0.1, 0.5)),
     "a-gem": replace(_replay(methods.AGEM, "projection"), by_scenario={"free": {"write": "step"}}),
     "packnet": Preset(methods.PackNet, "architecture", search={"prune": (0.5, 0.65, 0.75, 0.9)}),
-    "progressive": Preset(methods.Progressive, "architecture", progressive=True),
+    "progressive": Preset(methods.Progressive, "architecture", architecture="progressive"),
 }
 
 ALIASES = {"replay": "er", "derpp": "der++", "agem": "a-gem", "erace": "er-ace"}

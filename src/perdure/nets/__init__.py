@@ -5,9 +5,11 @@ from perdure.nets.capacity import Capacity, capacity
 from perdure.nets.classifier import Classifier
 from perdure.nets.cnn import CNN
 from perdure.nets.fixed import FixedHead
+from perdure.nets.flat import Flat
 from perdure.nets.growing import GrowingHead
 from perdure.nets.mlp import MLP
 from perdure.nets.multi import MultiHead
+from perdure.nets.none import NoHead
 from perdure.nets.progressive import ProgressiveNet
 from perdure.nets.resnet import ResNet18
 
@@ -18,8 +20,10 @@ __all__ = [
     "Capacity",
     "Classifier",
     "FixedHead",
+    "Flat",
     "GrowingHead",
     "MultiHead",
+    "NoHead",
     "ProgressiveNet",
     "ResNet18",
     "capacity",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from perdure.batch import scale_uint8
 from perdure.errors import InvalidValue
-from perdure.model import takes_task
+from perdure.model import Prepares, takes_task
 
 
 class Classifier(nn.Module):
@@ -35,6 +36,10 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.head = head
         self.takes_task = takes_task(head)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Raw inputs as the backbone wants them: its own `prepare`, or uint8 scaled to [0, 1]."""
+        return self.backbone.prepare(x) if isinstance(self.backbone, Prepares) else scale_uint8(x)
 
     def features(self, x: Tensor) -> Tensor:  # (n, d)
         """The representation under the head of inputs (n, ...)."""
