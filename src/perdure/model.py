@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,8 +30,9 @@ class HasFeatures(Protocol):
 class Prepares(Protocol):
     """A model that says how its raw inputs are to be prepared, such as a text encoder."""
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """What the model takes, from raw inputs (n, ...)."""
+    @property
+    def prepare(self) -> Callable[[Tensor], Tensor]:
+        """From raw inputs (n, ...) to what the model takes; asked for once, so a method will do."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from perdure.batch import scale_uint8
@@ -37,9 +39,10 @@ class Classifier(nn.Module):
         self.head = head
         self.takes_task = takes_task(head)
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """Raw inputs as the backbone wants them: its own `prepare`, or uint8 scaled to [0, 1]."""
-        return self.backbone.prepare(x) if isinstance(self.backbone, Prepares) else scale_uint8(x)
+    @property
+    def prepare(self) -> Callable[[Tensor], Tensor]:
+        """From raw inputs to the backbone's: its own `prepare`, or scaling uint8 to [0, 1]."""
+        return self.backbone.prepare if isinstance(self.backbone, Prepares) else scale_uint8
 
     def features(self, x: Tensor) -> Tensor:  # (n, d)
         """The representation under the head of inputs (n, ...)."""
