@@ -26,9 +26,9 @@ def divergence(outputs: Tensor, taught: Tensor, temperature: float = 1.0) -> Ten
     """
     if outputs.shape[1] > taught.shape[1]:
         outputs = outputs[:, : taught.shape[1]]
-    if taught.min() <= MASKED / 2:  # half precision rounds MASKED
+    if taught.numel() and taught.min().item() <= MASKED / 2:  # half precision rounds MASKED
         outputs = outputs.masked_fill(taught <= MASKED / 2, MASKED)
-    p, p_taught = (F.log_softmax(out / temperature, 1) for out in (outputs, taught))
+    p, p_taught = F.log_softmax(outputs / temperature, 1), F.log_softmax(taught / temperature, 1)
     return F.kl_div(p, p_taught, reduction="batchmean", log_target=True)
 
 
