@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +104,23 @@ def test_a_killed_save_leaves_the_old_file_whole(tmp_path: Path) -> None:
         state = checkpoint.load(path)
         assert torch.equal(state["w"], torch.full((200_000,), float(state["n"])))
         assert state["n"] >= wait - 1
+
+
+def test_bytes_say_what_a_file_says(tmp_path: Path) -> None:
+    """The same state, the same bytes; a file's content reads back as well."""
+    state = {"a": torch.arange(3.0), "b": [1, None, ("x", torch.eye(2))]}
+    data = checkpoint.dumps(state)
+    assert data == checkpoint.dumps({**state, "a": state["a"].clone()})
+    checkpoint.save(tmp_path / "state", state)
+    for read in (checkpoint.loads(data), checkpoint.loads((tmp_path / "state").read_bytes())):
+        assert torch.equal(state["a"], read["a"])
+        assert read["b"][:2] == [1, None]
+        assert torch.equal(torch.eye(2), read["b"][2][1])
+
+
+def test_foreign_or_damaged_bytes_are_refused() -> None:
+    """As files are."""
+    with pytest.raises(CheckpointMismatch, match="no whole safetensors file"):
+        checkpoint.loads(checkpoint.dumps({"a": torch.eye(2)})[:-1])
+    with pytest.raises(CheckpointMismatch, match="did not write"):
+        checkpoint.loads(safetensors.torch.save({"a": torch.eye(2)}))

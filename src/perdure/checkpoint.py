@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from perdure.errors import CheckpointMismatch
@@ -29,7 +29,7 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
     tree = _encode(state, "", tensors)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, beside, metadata={"perdure": json.dumps(tree)})
+        safetensors.torch.save_file(tensors, beside, metadata={"perdure": json.dumps(tree)})
         _sync(beside)
         beside.replace(path)
     finally:
@@ -52,6 +52,35 @@ def load(path: str | Path) -> dict[str, Any]:
     if header is None:
         raise CheckpointMismatch(f"{path} is a safetensors file that perdure did not write")
     state: dict[str, Any] = _decode(json.loads(header), tensors)
+    return state
+
+
+def dumps(state: Mapping[str, Any]) -> bytes:
+    """What `save` writes, in memory; the same state gives the same bytes.
+
+    Raises:
+        TypeError: a value is neither a tensor nor plain; the message holds its place.
+    """
+    tensors: dict[str, Tensor] = {}
+    tree = _encode(state, "", tensors)
+    return safetensors.torch.save(tensors, metadata={"perdure": json.dumps(tree)})
+
+
+def loads(data: bytes) -> dict[str, Any]:
+    """Read what `dumps` gave, or the content of a file that `save` wrote.
+
+    Raises:
+        CheckpointMismatch: the bytes are damaged or were not written by perdure.
+    """
+    try:
+        tensors = safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise CheckpointMismatch(f"these bytes are no whole safetensors file: {error}") from error
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    tree = header.get("__metadata__", {}).get("perdure")
+    if tree is None:
+        raise CheckpointMismatch("these bytes are a safetensors file that perdure did not write")
+    state: dict[str, Any] = _decode(json.loads(tree), tensors)
     return state
 
 
