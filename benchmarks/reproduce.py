@@ -137,6 +137,7 @@ THREE_LINES = (
         {"class": 79.46},
         {"capacity": 1000, "quota": 100, "temperature": 2.0},
     ),
+    Line("generative replay (DGR)", "generative-replay", {"class": 76.33}),
     Line("joint", "joint", {"task": 99.16, "domain": 95.44, "class": 89.20}),
 )
 

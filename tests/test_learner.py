@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -105,7 +106,15 @@ def test_a_method_finds_its_own_rows_and_outputs() -> None:
     assert found is not None
     assert found[0].extras["mark"].tolist() == [1, 2]
     assert torch.equal(found[1], step.outputs[7:9])
-    assert torch.equal(step.current_rows()[1], step.outputs[:4])
+
+
+def test_what_recalled_rows_lack_is_lost_to_the_batch_and_not_to_the_incoming_rows() -> None:
+    """A value cannot be invented, but whoever writes a memory finds all that came in."""
+    rows = replace(batch(4), task=torch.arange(4)).with_extras(row=torch.arange(4))
+    step = Learner(linear(), Recall(batch(3, 3))).observe(rows)
+    assert step.batch.task is None
+    assert {} == step.batch.extras
+    assert step.incoming is rows
 
 
 def test_penalties_add_up_under_their_names() -> None:

@@ -171,6 +171,27 @@ def test_frozen_parameters_are_left_alone() -> None:
         torch.testing.assert_close(total, expected[name], rtol=1e-5, atol=1e-7)
 
 
+def test_a_parameter_without_entries_has_no_part() -> None:
+    """A table of numbers alone has an embedding of no categories; the rest is measured."""
+
+    class Empty(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.none, self.out = nn.Embedding(0, 2), nn.Linear(D, K)
+
+        def forward(self, x: Tensor) -> Tensor:
+            codes = torch.zeros(x.shape[0], 0, dtype=torch.int64)
+            return self.out(torch.cat((x, self.none(codes).flatten(1)), 1))
+
+    model = Empty().eval()
+    params, x, y = dict(model.named_parameters()), torch.randn(N, D), torch.arange(N).float()
+    sums = RowSums(model, params, two_terms, torch.square)(x, y, None)
+    assert sums.keys() == {"out.weight", "out.bias"}
+    expected = by_rows(model, x, y, torch.square)
+    for name, total in sums.items():
+        torch.testing.assert_close(total, expected[name], rtol=1e-5, atol=1e-6)
+
+
 def test_tasks_may_decide_how_a_row_is_computed() -> None:
     """A model that reads its task ids as numbers is measured too, one task at a time."""
 

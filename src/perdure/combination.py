@@ -9,6 +9,10 @@ from perdure.errors import IllegalCombination
 from perdure.method import Method
 
 SLOTS = ("forward", "loss", "update")
+ADAPTED = ("progressive", "gated", "lora", "prompted", "pool")
+"""Architectures whose features learn by the method that needs them."""
+HEADLESS = ("progressive", "gated")
+"""Architectures that are one piece, without a head that could be trained apart."""
 
 
 def check_combination(methods: Sequence[Method]) -> None:
@@ -35,8 +39,37 @@ def _check_pair(a: Method, b: Method) -> None:
     for slot in SLOTS:
         if a.implements(slot) and b.implements(slot):
             raise IllegalCombination(f"{a} and {b} both fill the slot {slot!r}; keep one of them")
+    one, two = a.needs.architecture, b.needs.architecture
+    if one is not None and two is not None and (one != two or one in ADAPTED):
+        raise IllegalCombination(
+            f"{a} works on architecture {one!r} and {b} on {two!r}, and a learner's model has "
+            "one, which serves one of them; keep one"
+        )
+    if (one in ADAPTED and b.needs.frozen) or (two in ADAPTED and a.needs.frozen):
+        raise IllegalCombination(
+            f"of {a} and {b}, one trains what is under the head and the other holds features "
+            "against later ones; keep one of them"
+        )
+    if (one in HEADLESS and b.needs.head) or (two in HEADLESS and a.needs.head):
+        raise IllegalCombination(
+            f"of {a} and {b}, one works on a network of one piece and the other trains a head "
+            "apart; keep one of them"
+        )
     shared = [key for key, part in a.parts().items() if part in b.parts().values()]
     if shared:
         raise IllegalCombination(
             f"{a} and {b} write one and the same {shared[0]}; give each its own"
         )
+    _check_answers(a, b)
+
+
+def _check_answers(a: Method, b: Method) -> None:
+    """Refuse two that answer alone, and one that reads features which another lets learn."""
+    if a.answers and b.answers:
+        raise IllegalCombination(f"{a} and {b} both answer alone; keep one of them")
+    for reader, other in ((a, b), (b, a)):
+        if other.freezes and reader.needs.frozen and not reader.needs.data:
+            raise IllegalCombination(
+                f"{reader} reads features from the first row on, and {other} lets them learn until "
+                'the first task ends; where it can, let it read at the boundary: write="boundary"'
+            )

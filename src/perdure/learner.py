@@ -122,6 +122,8 @@ class Learner:
         """One pass through the pipeline of verbs; `observe` without growth and counting of rows."""
         if not self.model.training:
             self.model.train()
+            for module in self._still:
+                module.eval()
         step = Step(self, batch)
         for method in self.having["recall"]:
             recalled = method.recall(step)
@@ -258,17 +260,21 @@ class Learner:
         """Look again at which parameters are trainable and which modules grow."""
         self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
+        self._still = _standing_still(self.model, self.methods)
+        self.model.eval()  # so that the next update sets the modes anew
         self.compiled = None
         self._substitution = None
         self._reached = None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, as tensors and plain values."""
+        held = dict(self.model.state_dict())
+        still = [name for name, p in self.model.named_parameters() if not p.requires_grad]
         return {
             "format": FORMAT,
             "plans": {name: module.plan() for name, module in self._growing.items()},
-            "model": dict(self.model.state_dict()),
-            "frozen": [n for n, p in self.model.named_parameters() if not p.requires_grad],
+            "model": held,
+            "frozen": [name for name in still if name in held],
             "optimiser": self.optimiser.state_dict(),
             "methods": {method.name: method.state_dict() for method in self.methods},
             "engine": self.engine.state_dict(),
@@ -292,9 +298,9 @@ class Learner:
             module.rebuild(plan)
         checkpoint.check_fits(self.model.state_dict(), state["model"])
         self.model.load_state_dict(state["model"])
-        frozen = set(state["frozen"])
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name not in frozen)
+            if name in state["model"]:  # what an encoder leaves out stays as it was made
+                parameter.requires_grad_(name not in state["frozen"])
         self.refresh()
         self.optimiser.load_state_dict(state["optimiser"], dict(self.model.named_parameters()))
         for method in self.methods:
@@ -344,3 +350,11 @@ class Learner:
                 f"the checkpoint was written by methods {sorted(theirs)} and this learner has "
                 f"{sorted(ours)}"
             )
+
+
+def _standing_still(model: nn.Module, methods: Iterable[Method]) -> list[nn.Module]:
+    """Frozen modules, where a method needs them so: their running statistics must not move."""
+    if not any(method.needs.frozen for method in methods):
+        return []
+    held = {module: list(module.parameters()) for module in model.modules()}
+    return [m for m, own in held.items() if own and not any(p.requires_grad for p in own)]

@@ -39,6 +39,8 @@ class Needs:
     """What is under the head must not train, since its features are held against later ones."""
     labels: bool = True
     """Targets must be class labels (int64), not regression targets."""
+    head: bool = False
+    """The model must be a `Classifier`, whose head is trained apart from what is under it."""
     architecture: str | None = None
     """The one architecture that the method works on, as `perdure.nets` names it."""
 

@@ -52,7 +52,9 @@ class RowSums:
         size: Size,
     ) -> None:
         self.model, self.params, self.terms, self.size = model, params, terms, size
-        self._names = {get_gradient_edge(p).node: name for name, p in params.items()}
+        # One without entries has no part, and vmap cannot differentiate some functions of it.
+        parts = {name: p for name, p in params.items() if p.numel()}
+        self._names = {get_gradient_edge(p).node: name for name, p in parts.items()}
         self._aligned: dict[str, bool] = {}
 
     def __call__(self, inputs: Tensor, y: Tensor, task: Tensor | None) -> Tree:

@@ -20,18 +20,20 @@ class Step:
 
     Attributes:
         learner: who learns.
-        batch: the incoming rows, then the rows that methods recalled.
+        incoming: the rows that came from the stream, with all that came with them.
+        batch: the incoming rows, then the rows that methods recalled; of task ids and extras, those
+            that all of them have.
         current: how many leading rows of `batch` came from the stream.
         inputs: what the model was fed, (n, ...): `batch.x` prepared and augmented.
         outputs: what the model answered, (n, ...).
         terms: the loss by name, each a 0-d tensor: "loss", then one a penalty.
     """
 
-    __slots__ = ("batch", "current", "inputs", "learner", "outputs", "parts", "terms")
+    __slots__ = ("batch", "current", "incoming", "inputs", "learner", "outputs", "parts", "terms")
 
     def __init__(self, learner: Learner, batch: Batch) -> None:
         self.learner = learner
-        self.batch = batch
+        self.incoming = self.batch = batch
         self.current = len(batch)
         self.inputs: Tensor = batch.x
         self.outputs: Tensor = batch.x
@@ -48,12 +50,6 @@ class Step:
         """The rows that `method` recalled, with their extras, and the model's outputs for them."""
         part = self.parts.get(method.name)
         return None if part is None else (part[1], self.outputs[part[0]])
-
-    def current_rows(self) -> tuple[Batch, Tensor]:
-        """The rows that came from the stream, and the model's outputs for them."""
-        if self.current == len(self.batch):
-            return self.batch, self.outputs
-        return self.batch[: self.current], self.outputs[: self.current]
 
     def grads(self, loss: Tensor) -> dict[str, Tensor]:
         """Gradients of another loss by parameter name, averaged over ranks; zero where unused."""
@@ -72,7 +68,7 @@ def split(step: Step, pieces: int) -> Iterator[Step]:
     methods = {method.name: method for method in step.learner.methods}
     for low, high in bounds:
         cut = slice(round(low * step.current), round(high * step.current))
-        piece = Step(step.learner, step.batch[: step.current][cut])
+        piece = Step(step.learner, step.incoming[cut])
         for name, (_, rows) in step.parts.items():
             share = rows[round(low * len(rows)) : round(high * len(rows))]
             piece.join(methods[name], share)

@@ -313,14 +313,30 @@ def _by_task(together: Sequence[Method]) -> bool:
 def _toy_model(together: Sequence[Method], growing: bool) -> nn.Module:
     if any(method.needs.architecture == "progressive" for method in together):
         return nets.ProgressiveNet(INPUTS, (8, 8), 2)
-    backbone = nets.MLP(INPUTS, (8, 8))
+    if any(method.needs.architecture == "gated" for method in together):
+        return nets.GatedMLP(INPUTS, (8, 8), 2)
+    backbone = _toy_backbone({method.needs.architecture for method in together})
     if any(method.needs.frozen for method in together) and not any(m.freezes for m in together):
         backbone.requires_grad_(False)
+    if any(method.needs.architecture == "consolidated" for method in together):
+        return nets.Classifier(backbone, nets.ConsolidatedHead(8))
+    if any(method.needs.architecture == "cosine" for method in together):
+        return nets.Classifier(backbone, nets.CosineHead(8, 0 if growing else CLASSES))
     if _by_task(together):
         tasks = None if growing else {task: [0, 1] for task in range(TASKS)}
         return nets.Classifier(backbone, nets.MultiHead(8, tasks))
     head = nets.GrowingHead(8) if growing else nets.FixedHead(8, CLASSES)
     return nets.Classifier(backbone, head)
+
+
+def _toy_backbone(wanted: set[str | None]) -> nn.Module:
+    if "lora" in wanted:
+        return nets.lora(nets.MLP(INPUTS, (8, 8)), rank=2, alpha=2)
+    if not wanted & {"prompted", "pool"}:
+        return nets.MLP(INPUTS, (8, 8))
+    encoder = nets.Transformer(nets.Patches((1, 1, INPUTS), 1, 8), depth=1, heads=2)
+    pool = "pool" in wanted
+    return nets.PromptPool(encoder, 4, 1, 2) if pool else nets.Prompted(encoder, 2)
 
 
 # -- comparing -----------------------------------------------------------------------------------
@@ -351,7 +367,7 @@ def assert_finite(learner: Learner) -> None:
 
 def _differences(ours: Any, theirs: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
-        if ours.dtype != theirs.dtype or not torch.equal(ours.cpu(), theirs.cpu()):
+        if ours.dtype != theirs.dtype or not _equal(ours.cpu(), theirs.cpu()):
             yield place, ours, theirs
     elif isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         if set(ours) != set(theirs):
@@ -367,3 +383,10 @@ def _differences(ours: Any, theirs: Any, place: str) -> Iterator[tuple[str, Any,
             yield from _differences(mine, other, f"{place}[{index}]")
     elif ours != theirs:
         yield place, ours, theirs
+
+
+def _equal(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether every number is the same; NaN, which stands for what is missing, is like NaN."""
+    if ours.shape != theirs.shape:
+        return False
+    return bool(((ours == theirs) | ((ours != ours) & (theirs != theirs))).all())  # noqa: PLR0124

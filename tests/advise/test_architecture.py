@@ -27,12 +27,22 @@ class Told(nn.Module):
         return x
 
 
+def encoder() -> nets.Transformer:
+    return nets.Transformer(nets.Patches((1, 1, 4), 1, 8), depth=1, heads=2)
+
+
 MODELS = {
     Architecture.FIXED: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.FixedHead(8, 3)),
     Architecture.GROWING: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.GrowingHead(8)),
     Architecture.MULTI_HEAD: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.MultiHead(8)),
     Architecture.PROGRESSIVE: lambda: nets.ProgressiveNet(4, (8, 8)),
+    Architecture.GATED: lambda: nets.GatedMLP(4, (8, 8)),
     Architecture.HEADLESS: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.NoHead(8)),
+    Architecture.LORA: lambda: nets.Classifier(nets.lora(nets.MLP(4, (8,))), nets.MultiHead(8)),
+    Architecture.PROMPTED: lambda: nets.Classifier(nets.Prompted(encoder()), nets.GrowingHead(8)),
+    Architecture.POOL: lambda: nets.Classifier(nets.PromptPool(encoder()), nets.FixedHead(8, 3)),
+    Architecture.CONSOLIDATED: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.ConsolidatedHead(8)),
+    Architecture.COSINE: lambda: nets.Classifier(nets.MLP(4, (8,)), nets.CosineHead(8)),
     Architecture.OTHER: lambda: nn.Linear(4, 3),
 }
 

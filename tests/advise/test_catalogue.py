@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from perdure import methods
-from perdure.advise.architecture import CHOICES
+from perdure.advise.architecture import Architecture
 from perdure.advise.catalogue import RANKINGS, REFERENCES, catalogue, ranking
 from perdure.advise.compatibility import judge
 from perdure.bench.presets import PRESETS
@@ -61,7 +61,7 @@ def test_every_method_that_a_scenario_allows_has_a_considered_place(scenario: Sc
     allowed = {
         name
         for name, method in catalogue(scenario).items()
-        if any(judge(scenario, place, method).possible for place in CHOICES[scenario])
+        if any(judge(scenario, place, method).possible for place in Architecture)
     }
     assert allowed == ranked | {*REFERENCES} & allowed
 
@@ -79,12 +79,21 @@ def test_whatever_may_be_recommended_can_be_benched(scenario: Scenario) -> None:
 
 
 def test_where_classes_grow_replay_comes_before_everything_that_keeps_no_rows() -> None:
-    """What keeps no rows is near chance there, and the reason says so."""
-    found = ranking(Scenario.CLASS)
-    raw = [catalogue(Scenario.CLASS)[rank.method].needs.raw_rows for rank in found]
+    """And of what holds only parameters the reason says that it stays near chance."""
+    found = {rank.method: rank for rank in ranking(Scenario.CLASS)}
+    known = catalogue(Scenario.CLASS)
+    raw = [known[name].needs.raw_rows for name, rank in found.items() if rank.alone]
     assert sorted(raw, reverse=True) == raw
-    assert raw == [rank.worth_trying for rank in found]
-    assert all("near chance" in rank.reason for rank in found if not rank.worth_trying)
+    for name in ("ewc", "online-ewc", "si", "mas", "lwf", "gpm"):
+        assert not found[name].worth_trying
+        assert "near chance" in found[name].reason
+
+
+def test_what_goes_beside_others_is_never_advised_alone() -> None:
+    """Nor is it in the way of what is."""
+    for scenario in Scenario:
+        for rank in ranking(scenario):
+            assert rank.alone or any(w in rank.reason for w in ("goes b", "able to learn"))
 
 
 def test_with_fixed_labels_replay_leads_and_si_leads_what_keeps_no_rows() -> None:

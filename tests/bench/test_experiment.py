@@ -18,7 +18,7 @@ EXPERIMENTS = st.builds(
     Experiment,
     data=st.sampled_from(["digits", "fashion-mnist"]),
     scenario=st.sampled_from(["task", "domain", "class", "free"]),
-    kind=st.sampled_from(["split", "permuted", "rotated", "gradual", "shifting"]),
+    kind=st.sampled_from(["split", "permuted", "rotated", "gradual", "shifting", "nic"]),
     tasks=st.integers(1, 20),
     order=st.none() | st.permutations(range(10)).map(tuple),
     method=st.sampled_from(sorted(PRESETS)),

@@ -1,52 +1,47 @@
-"""Tuning looks at held-out training rows, chooses the best and writes it down."""
+"""What was tuned is what is compared."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from perdure.bench import Experiment, Results, tune, tuned
-from perdure.bench.tuning import HELD_OUT, RATES, SEED, by_rate, by_settings
+import pytest
+
+from perdure.bench import Experiment, read_choices, tuned, write_choices
+from perdure.bench.tuning import Choice
+from perdure.errors import InvalidValue
+
+CHOSEN = Choice("der++", "class", {"alpha": 0.3, "beta": 1.0, "capacity": 50}, 3e-3, 0.9, 12)
 
 
-def test_trials_are_the_product_of_what_a_preset_names(small: Experiment) -> None:
-    """But not of what the experiment sets itself."""
-    free = by_settings(replace(small, method="der++"))
-    assert 8 == len({trial.key for trial in free})
-    bound = by_settings(replace(small, method="der++", settings={"alpha": 0.3}))
-    assert [{"alpha": 0.3, "beta": 0.5}, {"alpha": 0.3, "beta": 1.0}] == [
-        trial.settings for trial in bound
-    ]
-    assert [small] == by_settings(small)
+def test_choices_come_back_as_they_were_written(tmp_path: Path) -> None:
+    """All of them, in their order."""
+    choices = [CHOSEN, replace(CHOSEN, method="naive", settings={})]
+    write_choices(choices, tmp_path / "tuned.json")
+    assert choices == read_choices(tmp_path / "tuned.json")
 
 
-def test_three_learning_rates_are_tried_and_one_is_its_own(small: Experiment) -> None:
-    """Lower and higher by about three."""
-    assert [small.lr * rate for rate in RATES] == [trial.lr for trial in by_rate(small)]
-    assert small.key in {trial.key for trial in by_rate(small)}
+def test_an_experiment_takes_what_was_chosen_for_it(small: Experiment) -> None:
+    """Settings and learning rate; seed and rows to measure on stay, and what it set itself."""
+    wanted = replace(small, method="der++", scenario="class", settings={"alpha": 0.5})
+    (then,) = tuned([wanted], [CHOSEN])
+    assert {"alpha": 0.5, "beta": 1.0, "capacity": 50} == then.settings
+    assert (3e-3, 0.0, wanted.seed) == (then.lr, then.holdout, then.seed)
 
 
-def test_tuning_chooses_by_held_out_rows_and_resumes(small: Experiment, tmp_path: Path) -> None:
-    """Every trial holds rows out and has another seed than any comparison; the best is taken."""
-    wanted = replace(small, method="er", settings={"mix": "rows"})
-    seen: list[int] = []
+def test_what_was_not_tuned_is_not_compared_silently(small: Experiment) -> None:
+    """Nor is another scenario's choice taken."""
+    for wanted in (replace(small, method="er"), replace(small, method="der++", scenario="domain")):
+        with pytest.raises(InvalidValue, match=f"nothing was tuned for {wanted.method}"):
+            tuned([wanted], [CHOSEN])
 
-    def watch(events: object, count: int) -> None:
-        seen.append(count)
-        for _ in events:
-            pass
 
-    (choice,) = tune([wanted], tmp_path, 1, watch)
-    records = Results(tmp_path / "tuning").read().values()
-    assert {HELD_OUT} == {record.experiment.holdout for record in records}
-    assert {SEED} == {record.experiment.seed for record in records}
-    assert {wanted.schedule} == {record.experiment.schedule for record in records}
-    best = max(records, key=lambda record: record.matrix.accuracy())
-    assert best.matrix.accuracy() == choice.accuracy
-    assert (best.experiment.lr, 3, "rows") == (choice.lr, choice.trials, choice.settings["mix"])
-    assert choice.accuracy == json.loads((tmp_path / "tuned.json").read_text())[0]["accuracy"]
-    assert [choice] == tune([wanted], tmp_path, 1, watch)
-    assert [1, 2, 0, 0] == seen
-    (then,) = tuned([wanted], [choice])
-    assert (choice.lr, 0.0, wanted.seed) == (then.lr, then.holdout, then.seed)
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"method": "er"}]'])
+def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+    """With its name; and so is none."""
+    path = tmp_path / "tuned.json"
+    with pytest.raises(InvalidValue, match="is not there"):
+        read_choices(path)
+    path.write_text(text)
+    with pytest.raises(InvalidValue, match=r"tuned\.json is not what"):
+        read_choices(path)

@@ -21,7 +21,7 @@ from perdure import cli
 from perdure.live.project import Project
 
 LOOP = ("init", "serve", "ingest", "label", "status", "drift", "update", "promote", "rollback")
-CARE = ("eval", "diff", "freeze", "unfreeze", "erase", "fsck", "export")
+CARE = ("eval", "diff", "freeze", "unfreeze", "erase", "fsck", "export", "track")
 TOKENS = ("tokens create", "tokens list", "tokens revoke")
 HEADER = "id,subject,temp [C],kind,returned\n"
 READING = {
@@ -62,6 +62,7 @@ MISTAKES = {
     "tokens revoke 0": "no live token",
     "tokens revoke 0 --dry-run": "no live token",
     "init {}/shop": "holds rows and versions already",
+    "init {}/new --text --image": "rows are of one kind, and image and text were said",
     "serve --host 0.0.0.0": "token",
 }
 
@@ -232,6 +233,17 @@ def test_init_says_what_it_found_brackets_included(tmp_path: Path) -> None:
     assert "table" == held["schema"]["kind"]
     names = {path.name for path in (tmp_path / "new").iterdir()}
     assert {"perdure.toml", "model.py", "README.md"} == names
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind"), [("--text", "text"), ("--image", "image"), ("--tabular", "table")]
+)
+def test_the_kind_of_rows_may_be_a_flag(tmp_path: Path, flag: str, kind: str) -> None:
+    """As short as it gets; `--scratch` takes no pretrained encoder, installed or not."""
+    held = json.loads(invoked("init", str(tmp_path / "new"), flag, "--scratch", "--json"))
+    assert kind == held["schema"]["kind"]
+    assert "learns everything from your rows" in held["said"][-1]
+    assert "encoder(" not in (tmp_path / "new" / "model.py").read_text("utf-8") or kind == "table"
 
 
 def test_the_same_file_every_night_adds_what_is_new(made: Path, shop: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from perdure import checkpoint
 from perdure.errors import InvalidValue
-from perdure.live.exporting import export
+from perdure.live.exporting import Form, export
 from perdure.live.project import Project
 from perdure.live.refusals import NotFound
 
@@ -97,3 +97,23 @@ def test_a_version_must_be_there(project: Project, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no such version"):
         export(project, 7, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("form", "file"), [("onnx", "model.onnx"), ("torch-export", "model.pt2")])
+def test_a_graph_answers_as_the_version_does(
+    project: Project, tmp_path: Path, form: Form, file: str
+) -> None:
+    """It is in the directory, with its checksum, its classes and how far off it is."""
+    said = export(project, 1, tmp_path / "out", form=form)
+    assert {file} == set(said["files"])
+    assert said["graph"]["largest_difference"] < 1e-5
+    assert ["no", "yes"] == said["graph"]["metadata"]["classes"]
+    assert {"dtype": "float32", "shape": [4]} == said["graph"]["metadata"]["input"]
+    assert {file, "export.json"} == {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_graph_has_no_parts(project: Project, tmp_path: Path) -> None:
+    """And a refused export leaves no directory behind."""
+    with pytest.raises(InvalidValue, match="a graph is whole"):
+        export(project, 1, tmp_path / "out", "model", "onnx")
+    assert [] == list(tmp_path.iterdir())

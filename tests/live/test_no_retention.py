@@ -45,7 +45,7 @@ KEPT = '{ name = "LwF", strength = 0.5 }, { name = "SI", strength = 0.1 }'
 
 def made(directory: Path, methods: str = KEPT, min_rows: int = 2, more: str = "") -> Project:
     """A project for texts that may keep none of them."""
-    begin(directory, "text")
+    begin(directory, "text", scratch=True)
     model = (directory / "model.py").read_text("utf-8").replace("2**14", "2**9")
     (directory / "model.py").write_text(model, "utf-8")
     said = SETTINGS.format(methods=methods, min_rows=min_rows, more=more)

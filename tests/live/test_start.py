@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from perdure.errors import InvalidValue
+from perdure.live import start
 from perdure.live.schema import Column, Fields, Schema
 from perdure.live.settings import Settings
 from perdure.live.start import as_toml, begin
@@ -126,8 +127,35 @@ def test_what_was_begun_is_told_to_people_and_to_programs(tmp_path):
     told = json.loads(json.dumps(begun.to_dict()))
     assert begun.schema == Schema.model_validate(told["schema"])
     assert [str(file) for file in begun.files] == told["files"]
-    assert list(begun.said) == told["said"] == begun.lines()[:1]
-    assert all(str(file) in begun.lines()[1] for file in begun.files)
+    assert list(begun.said) == told["said"] == begun.lines()[:2]
+    assert all(str(file) in begun.lines()[2] for file in begun.files)
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_texts_and_pictures_go_through_a_pretrained_encoder_where_there_is_one(
+    tmp_path, monkeypatch, kind
+):
+    """Frozen, with a method in closed form; one pass is all that it takes. `scratch` does without.
+
+    Where none is installed, what is missing is said, and the small network takes its place.
+    """
+    monkeypatch.setattr(start, "offered", lambda asked: f"the {asked} encoder")
+    encoded = begin(tmp_path / "encoded", kind)
+    assert f"frozen encoder the {kind} encoder" in encoded.said[-1]
+    assert "--scratch" in encoded.said[-1]
+    assert f'encoder("{kind}"' in encoded.files[1].read_text()
+    learner = Settings.load(encoded.files[0]).learner
+    assert (({"name": "SLDA"},), 1) == (learner.methods, learner.epochs)
+    scratch = begin(tmp_path / "scratch", kind, scratch=True)
+    monkeypatch.setattr(start, "offered", lambda asked: None)
+    without = begin(tmp_path / "without", kind)
+    extra = {"text": "perdure[text]", "image": "perdure[vision]"}[kind]
+    assert extra in without.said[-1]
+    assert extra not in scratch.said[-1]
+    for begun in (scratch, without):
+        assert "encoder(" not in begun.files[1].read_text()
+        learner = Settings.load(begun.files[0]).learner
+        assert (({"name": "ER", "capacity": 2000},), 5) == (learner.methods, learner.epochs)
 
 
 @pytest.mark.parametrize(

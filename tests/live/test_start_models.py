@@ -49,7 +49,7 @@ def examples(kind, rows=96, seed=0):
 
 def built(directory, kind, schema, classes):
     """The model of the file that was written, not of the one that it was copied from."""
-    begin(directory, kind)
+    begin(directory, kind, scratch=True)
     spec = importlib.util.spec_from_file_location(f"written_{kind}", directory / "model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -59,7 +59,7 @@ def built(directory, kind, schema, classes):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_project_opens_and_its_learner_learns_from_rows(tmp_path, kind):
     """From the three files alone: one update on encoded examples, and a prediction."""
-    begin(tmp_path, kind)
+    begin(tmp_path, kind, scratch=True)
     with Project(tmp_path) as project:
         learner, schema = project.learner(), project.schema
         x = schema.decode(schema.encode_many([schema.example()] * 8))
@@ -130,26 +130,6 @@ def test_every_model_offers_its_features_and_is_saved_whole(tmp_path, kind):
     assert torch.equal(learner.predict(x), again.predict(x))
 
 
-def test_numbers_are_standardised_over_all_rows_seen():
-    """Mean and deviation of three batches are those of all rows at once."""
-    x = torch.randn(30, 4) * torch.tensor([1.0, 10, 1e3, 1e-2]) + torch.tensor([0.0, 5, -1e4, 1])
-    layer = table.Standardise(4)
-    for part in x.split([7, 1, 22]):
-        layer(part)
-    torch.testing.assert_close(x.mean(0), layer.mean)
-    torch.testing.assert_close(x.var(0, unbiased=False), layer.variance, rtol=1e-3, atol=1e-9)
-
-
-def test_a_question_changes_no_statistics():
-    """In evaluation mode the layer only looks; a constant column and an outlier do no harm."""
-    layer = table.Standardise(2)
-    layer(torch.tensor([[1.0, 3.0]] * 5))
-    layer.eval()
-    before = layer.mean.clone()
-    assert [[0.0, 10.0]] == layer(torch.tensor([[1.0, 1e30]])).tolist()
-    assert torch.equal(before, layer.mean)
-
-
 @pytest.mark.parametrize("kinds", [("number",), ("category",), ("category", "number", "category")])
 def test_a_table_may_be_all_numbers_or_all_categories(kinds):
     """In any order; each category has vectors of its own."""
@@ -159,7 +139,7 @@ def test_a_table_may_be_all_numbers_or_all_categories(kinds):
     )
     model = table.build(Schema(kind="table", columns=columns, open=True), 2)
     assert (5, 2) == model(torch.full((5, len(kinds)), 3.0)).shape
-    assert 4 * kinds.count("category") == model.backbone.embedding.num_embeddings
+    assert 4 * kinds.count("category") == model.backbone.columns.embedding.num_embeddings
 
 
 def test_a_text_is_the_sum_of_its_trigrams():

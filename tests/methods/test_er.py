@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from perdure import Batch, Learner, methods, testing
+from perdure import Batch, Learner, Method, methods, testing
 from perdure.errors import IllegalCombination, InvalidValue
+from perdure.memory import forget
 
 VARIANTS = {
     "boundary": lambda: methods.ER(12, write="boundary", mix="tasks"),
@@ -125,6 +129,33 @@ def test_regression_targets_are_replayed() -> None:
         step = learner.observe(Batch(torch.rand(4, 3), torch.rand(4, 2)))
     assert 8 == len(step.batch)
     assert not methods.ER().needs.labels
+
+
+WRITERS = [
+    methods.AGEM(12, write="step"),
+    methods.BiC(12),
+    methods.DER(12),
+    methods.DERpp(12),
+    methods.ER(12),
+    methods.ERACE(12),
+    methods.GEM(12),
+    methods.MIR(12),
+]
+
+
+@pytest.mark.parametrize("method", WRITERS, ids=repr)
+def test_a_memory_keeps_what_rows_of_a_generator_lack(method: Method) -> None:
+    """An erasure finds rows by their ids, beside generated rows that have none as well."""
+    learner = linear(methods.GenerativeReplay(hidden=8, latent=2), copy.deepcopy(method))
+    for task in range(3):
+        ids = torch.arange(4) + 4 * task
+        batch = rows(task % 2, 4).with_extras(row=ids)
+        learner.observe(replace(batch, task=torch.full((4,), task)))
+        learner.consolidate()
+    held = learner.methods[1].memory.rows()
+    assert [*range(12)] == sorted(held.extras["row"].tolist())
+    assert torch.equal(held.task, held.extras["row"] // 4)
+    assert 12 == forget(learner, torch.arange(12))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class Nearest(Method):
         self.sums = torch.zeros(3, 4)
 
     def settle(self, step: Step) -> None:
-        fresh = step.batch.fresh()
+        fresh = step.incoming.fresh()
         features = step.learner.features(fresh.x, fixed=True)
         self.sums = self.sums.index_add(0, fresh.y, features)
 

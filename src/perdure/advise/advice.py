@@ -130,14 +130,14 @@ def _notes(full: Situation, scenario: Scenario, tries: tuple[Try, ...]) -> Itera
     if course_of(full)[0] is Course.FINE_TUNE or full.tasks == 1:
         yield "keep the old model beside the new one for a while, and compare them on the same rows"
         return
-    if scenario is Scenario.CLASS and not full.keep_raw:
+    if scenario is Scenario.CLASS and not full.keep_raw and not full.pretrained:
         yield (
-            "without old rows, learning classes bit by bit stays near chance whatever the method: "
-            "ask to keep a few rows a class, have the task id given at inference, or start from a "
-            "pretrained backbone that stays frozen"
+            "without old rows, learning classes bit by bit stays near chance with any method but "
+            "generative replay, which is for small images: ask to keep a few rows a class, have "
+            "the task id given at inference, or start from a pretrained backbone that stays frozen"
         )
     if full.pretrained:
-        yield from _frozen_notes(scenario)
+        yield from _FROZEN_NOTES
     if scenario is Scenario.FREE:
         yield (
             "where a timer or a drift detector can say that a phase ended, call consolidate there: "
@@ -151,18 +151,13 @@ def _notes(full: Situation, scenario: Scenario, tries: tuple[Try, ...]) -> Itera
     yield f"measure beside naive (what forgetting costs) and {whole} gives){where}"
 
 
-def _frozen_notes(scenario: Scenario) -> Iterator[str]:
-    missing = not {"ncm", "slda"} & catalogue(scenario).keys()
-    if missing and scenario is not Scenario.TASK:
-        yield (
-            "on frozen features the usual first choice is a head in closed form (nearest class "
-            "mean, SLDA), whose answers do not depend on the order of the data; this version has "
-            "none, so what is above trains an ordinary head on them"
-        )
-    yield (
-        "a backbone is frozen by backbone.requires_grad_(False); if it has BatchNorm, keep that in "
-        "evaluation mode, or its statistics still move"
-    )
+_FROZEN_NOTES = (
+    "nets.encoders.encoder('text') and encoder('image') are frozen: bench has them as --encoder",
+    (
+        "any other backbone is frozen by backbone.requires_grad_(False); if it has BatchNorm, keep "
+        "that in evaluation mode, or its statistics still move"
+    ),
+)
 
 
 def _dependences(told: Situation) -> Iterator[Dependence]:

@@ -7,7 +7,19 @@ from enum import StrEnum
 from torch import nn
 
 from perdure.model import takes_task
-from perdure.nets import FixedHead, GrowingHead, MultiHead, NoHead, ProgressiveNet
+from perdure.nets import (
+    ConsolidatedHead,
+    CosineHead,
+    FixedHead,
+    GatedMLP,
+    GrowingHead,
+    LoRALayer,
+    MultiHead,
+    NoHead,
+    ProgressiveNet,
+    Prompted,
+    PromptPool,
+)
 from perdure.scenario import Scenario
 
 
@@ -22,6 +34,18 @@ class Architecture(StrEnum):
     """A `MultiHead`, or any other model that is told the task id of each row."""
     PROGRESSIVE = "progressive"
     """A `ProgressiveNet`: a column of layers for each task."""
+    GATED = "gated"
+    """A `GatedMLP`: shared units that each task opens or closes."""
+    CONSOLIDATED = "consolidated"
+    """A `ConsolidatedHead`: it learns each batch's classes apart, and grows."""
+    COSINE = "cosine"
+    """A `CosineHead`: outputs are angles, and join as labels come."""
+    LORA = "lora"
+    """Low-rank adapters beside frozen layers, under any head: see `perdure.nets.lora`."""
+    PROMPTED = "prompted"
+    """A `Prompted` encoder: learned tokens before those of a frozen transformer."""
+    POOL = "pool"
+    """A `PromptPool`: prompts that each row chooses by their keys."""
     HEADLESS = "headless"
     """A `NoHead`: the methods answer, from features."""
     OTHER = "other"
@@ -30,7 +54,7 @@ class Architecture(StrEnum):
     @property
     def needs_task(self) -> bool:
         """Whether it answers nothing without a task id."""
-        return self in (Architecture.MULTI_HEAD, Architecture.PROGRESSIVE)
+        return self in (Architecture.MULTI_HEAD, Architecture.PROGRESSIVE, Architecture.GATED)
 
 
 NAMES = {
@@ -38,6 +62,12 @@ NAMES = {
     Architecture.GROWING: "a GrowingHead",
     Architecture.MULTI_HEAD: "a MultiHead",
     Architecture.PROGRESSIVE: "a ProgressiveNet",
+    Architecture.GATED: "a GatedMLP",
+    Architecture.CONSOLIDATED: "a ConsolidatedHead",
+    Architecture.COSINE: "a CosineHead",
+    Architecture.LORA: "low-rank adapters",
+    Architecture.PROMPTED: "a Prompted encoder",
+    Architecture.POOL: "a PromptPool",
     Architecture.HEADLESS: "a NoHead",
     Architecture.OTHER: "your own model",
 }
@@ -49,18 +79,26 @@ CHOICES = {
 }
 """What suits each scenario, the most natural first."""
 
+_KINDS: dict[type[nn.Module], Architecture] = {
+    ProgressiveNet: Architecture.PROGRESSIVE,
+    GatedMLP: Architecture.GATED,
+    LoRALayer: Architecture.LORA,
+    Prompted: Architecture.PROMPTED,
+    PromptPool: Architecture.POOL,
+    ConsolidatedHead: Architecture.CONSOLIDATED,
+    CosineHead: Architecture.COSINE,
+    MultiHead: Architecture.MULTI_HEAD,
+    GrowingHead: Architecture.GROWING,
+    FixedHead: Architecture.FIXED,
+    NoHead: Architecture.HEADLESS,
+}
+"""The module that tells an architecture; of several in a model the first one here does."""
+
 
 def architecture_of(model: nn.Module) -> Architecture:
-    """What kind of model this is, by the head that it has anywhere inside."""
+    """What kind of model this is, by the modules that it has anywhere inside."""
     modules = list(model.modules())
-    if any(isinstance(module, ProgressiveNet) for module in modules):
-        return Architecture.PROGRESSIVE
-    if takes_task(model) or any(isinstance(module, MultiHead) for module in modules):
-        return Architecture.MULTI_HEAD
-    if any(isinstance(module, GrowingHead) for module in modules):
-        return Architecture.GROWING
-    if any(isinstance(module, FixedHead) for module in modules):
-        return Architecture.FIXED
-    if any(isinstance(module, NoHead) for module in modules):
-        return Architecture.HEADLESS
-    return Architecture.OTHER
+    found = [it for kind, it in _KINDS.items() if any(isinstance(m, kind) for m in modules)]
+    if not found or found[0] in (Architecture.GROWING, Architecture.FIXED, Architecture.HEADLESS):
+        found = [Architecture.MULTI_HEAD] * takes_task(model) + found
+    return found[0] if found else Architecture.OTHER

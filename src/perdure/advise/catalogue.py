@@ -23,11 +23,13 @@ class Rank:
         method: its name.
         reason: what speaks for it, or against it.
         worth_trying: False where it is known to do little; it is then the last resort.
+        alone: False where it does its work beside another method, and is never advised by itself.
     """
 
     method: str
     reason: str
     worth_trying: bool = True
+    alone: bool = True
 
 
 @cache
@@ -70,21 +72,67 @@ _NO_COMPARISON = (
 )
 _GDUMB = "a sanity check: trained on its memory alone, so what it beats has learned nothing else"
 
+_PLASTIC = "keeps a network able to learn on long streams; it does not keep it from forgetting"
+_ADAPTS = "for pretrained backbones that must adapt; weak without replay where classes grow"
+_SMALL_BATCHES = "made for hundreds of small batches of few classes, with batch renormalisation"
+
+FROM_FEATURES: tuple[Rank, ...] = (
+    Rank("ranpac", "closed form on random features of features: the best here, and keeps no rows"),
+    Rank("slda", "closed form: class means and one covariance; one pass, order does not matter"),
+    Rank("ridge", "closed form: least squares; one pass, order does not matter"),
+    Rank("fecam", "a covariance for each class: where classes differ in shape"),
+    Rank("ncm", "the nearest class mean: the simplest, and the one to beat"),
+    Rank("feature-replay", "trains a head on features drawn from class Gaussians; keeps no rows"),
+    Rank("latent-replay", "replays activations, not rows; the layers below them stay frozen"),
+)
+"""What to try first on a pretrained backbone that stays frozen, where one head answers."""
+
+_COMPANIONS = (
+    Rank("lucir", "a cosine head and a margin between classes; goes beside a replay", alone=False),
+    Rank("wa", "levels old and new classes' weights; goes beside replay and lwf", alone=False),
+    Rank("bic", "corrects the bias towards new classes; goes beside replay and lwf", alone=False),
+    Rank("wise-ft", "mixes the weights with earlier ones; goes beside a method", alone=False),
+    Rank("shrink-perturb", _PLASTIC, alone=False),
+)
+_AT_EVERY_STEP = (
+    Rank("ema", "answers with averaged weights; goes beside a method", alone=False),
+    Rank("l2-init", _PLASTIC, alone=False),
+    Rank("continual-backprop", _PLASTIC, alone=False),
+)
+_SESSION = Rank("first-session", "adapts the backbone in the first task; goes before", alone=False)
+_ADAPTERS = tuple(
+    Rank(name, _ADAPTS) for name in ("slca", "l2p", "inflora", "o-lora", "lora", "prompts")
+)
+FROM_PRETRAINED = frozenset(rank.method for rank in (*FROM_FEATURES, *_ADAPTERS))
+"""What has nothing to work on but what a pretrained backbone gives."""
+
 RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
     Scenario.CLASS: (
         Rank("der++", "the strongest simple replay: past rows, and what the model said about them"),
         Rank("er-ace", "replay that keeps new classes from pushing old ones down at once"),
         Rank("er", "plain replay: the simplest thing that works, and the one to beat"),
         Rank("icarl", "exemplars and the nearest class mean: for larger memories"),
+        Rank("mir", "replay of the rows that an update would hurt most; a second forward pass"),
+        Rank("x-der", "der++ that also looks after what it stored; more to compute and to set"),
         Rank("der", "replays what the model said; needs no labels of past rows"),
         Rank("gem", "as good as replay on small problems, with several times the cost of a step"),
         Rank("gdumb", _GDUMB),
         Rank("a-gem", "cheap, but one averaged gradient protects much less than replay"),
+        Rank("generative-replay", "keeps no rows: replays what a generator draws; small images"),
+        *FROM_FEATURES,
+        *_ADAPTERS,
+        *_COMPANIONS,
+        *_AT_EVERY_STEP,
+        _SESSION,
+        Rank("ar1*", _SMALL_BATCHES, worth_trying=False),
+        Rank("cwr*", _SMALL_BATCHES, worth_trying=False),
+        Rank("lwf.mc", "distils each old class apart: above chance, and far below replay", False),
         Rank("lwf", _NO_COMPARISON, worth_trying=False),
         Rank("si", _NO_COMPARISON, worth_trying=False),
         Rank("mas", _NO_COMPARISON, worth_trying=False),
         Rank("online-ewc", _NO_COMPARISON, worth_trying=False),
         Rank("ewc", _NO_COMPARISON, worth_trying=False),
+        Rank("gpm", _NO_COMPARISON, worth_trying=False),
     ),
     Scenario.DOMAIN: (
         Rank("er", "plain replay: the simplest thing that works, and hard to beat here"),
@@ -102,7 +150,19 @@ RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
         Rank("ewc", "keeps no rows, but helps little where all tasks share the outputs"),
         Rank("er-ace", "made for new classes; with fixed labels it is close to er"),
         Rank("gdumb", _GDUMB),
+        Rank("mir", "replay of the rows that an update would hurt most; a second forward pass"),
+        Rank("gpm", "keeps no rows: learns only in directions that past inputs did not use"),
+        Rank("generative-replay", "keeps no rows: replays what a generator draws; small images"),
+        *FROM_FEATURES,
+        *_ADAPTERS,
+        Rank("x-der", "made for new classes; with fixed labels it is close to der++"),
         Rank("icarl", "made for new classes; its class means blur when inputs shift"),
+        *_COMPANIONS,
+        *_AT_EVERY_STEP,
+        _SESSION,
+        Rank("lwf.mc", "made for new classes", worth_trying=False),
+        Rank("ar1*", "made for new classes", worth_trying=False),
+        Rank("cwr*", "made for new classes", worth_trying=False),
     ),
     Scenario.TASK: (
         Rank("si", "keeps no rows and costs next to nothing; most of the forgetting is gone"),
@@ -119,13 +179,30 @@ RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
         Rank("der", "replays what the model said; needs no labels of past rows"),
         Rank("er-ace", "made for one label space; here the task id does the same for free"),
         Rank("gdumb", _GDUMB),
+        Rank("hat", "forgets next to nothing: a learned mask a task, until the network is full"),
+        Rank("gpm", "keeps no rows: learns only in directions that past inputs did not use"),
+        Rank("mir", "replay of the rows that an update would hurt most; a second forward pass"),
+        Rank("generative-replay", "keeps no rows: replays what a generator draws; small images"),
+        *FROM_FEATURES,
+        *_ADAPTERS,
+        Rank("x-der", "made for one label space; here the task id does the same for free"),
         Rank("icarl", "made for one label space: it does not use the task id", worth_trying=False),
+        *_COMPANIONS,
+        *_AT_EVERY_STEP,
+        _SESSION,
+        Rank("lwf.mc", "made for one label space", worth_trying=False),
+        Rank("ar1*", "made for one label space", worth_trying=False),
+        Rank("cwr*", "made for one label space", worth_trying=False),
     ),
     Scenario.FREE: (
         Rank("er", "plain replay from a reservoir needs no boundary: the one to beat"),
         Rank("der++", "made for this scenario: rows and answers in a reservoir, no boundary"),
         Rank("er-ace", "needs no boundary, and calms the jump when new classes arrive"),
         Rank("der", "replays what the model said; needs no boundary and no labels of past rows"),
+        Rank("mir", "replay of the rows that an update would hurt most; a second forward pass"),
         Rank("a-gem", "with write='step' it needs no boundary; weaker than replay"),
+        *FROM_FEATURES[:5],
+        *_ADAPTERS[3:],
+        *_AT_EVERY_STEP,
     ),
 }

@@ -12,13 +12,14 @@ from perdure.advise.architecture import CHOICES, NAMES, Architecture, architectu
 from perdure.advise.catalogue import REFERENCES, catalogue, ranking
 from perdure.errors import Impossible
 from perdure.method import Method
-from perdure.model import HasFeatures
+from perdure.model import HasFeatures, takes_task
 from perdure.nets import Classifier, FixedHead
 from perdure.scenario import Scenario
 
 _ANSWERS = {
     Architecture.MULTI_HEAD: "answers with the head of an input's task",
     Architecture.PROGRESSIVE: "answers with the column of an input's task",
+    Architecture.GATED: "answers with the gates of an input's task",
 }
 _UNKNOWN = {
     scenario: f"scenario '{scenario}' gives no task id at inference" for scenario in Scenario
@@ -109,6 +110,8 @@ def check(
             "a NoHead has no outputs, and there is no method that answers from features; add one "
             "that does, or use a GrowingHead"
         )
+    if takes_task(model) and not (architecture.needs_task or scenario.task_at_inference):
+        raise Impossible(judge(scenario, Architecture.MULTI_HEAD).reason)
     for method in methods or (None,):
         verdict = judge(scenario, architecture, method, retention=retention)
         if not verdict.possible:
@@ -117,6 +120,11 @@ def check(
             raise Impossible(
                 f"{method.name} works on features and {type(model).__name__} offers none; wrap a "
                 "backbone and a head in perdure.nets.Classifier, or give the model a features(x)"
+            )
+        if method is not None and method.needs.head and not isinstance(model, Classifier):
+            raise Impossible(
+                f"{method.name} trains a head apart and {type(model).__name__} shows none; wrap a "
+                "backbone and a head in perdure.nets.Classifier"
             )
     _check_frozen(model, methods)
 
@@ -194,7 +202,15 @@ def _missing_from_model(architecture: Architecture, method: Method) -> str | Non
         return f"{method.name} trains outputs, and {NAMES[architecture]} has none"
     if wanted is not None and wanted != architecture:
         return f"{method.name} works on {NAMES[Architecture(wanted)]} and no other architecture"
-    if architecture is not Architecture.PROGRESSIVE or wanted == architecture:
+    if architecture in (Architecture.PROGRESSIVE, Architecture.GATED) and method.needs.head:
+        return f"{method.name} trains a head apart, and {NAMES[architecture]} has none"
+    if architecture in (Architecture.PROGRESSIVE, Architecture.GATED) and method.needs.frozen:
+        return f"{method.name} wants fixed features, and {NAMES[architecture]} trains its own"
+    return _spoilt_past(architecture, method)
+
+
+def _spoilt_past(architecture: Architecture, method: Method) -> str | None:
+    if architecture is not Architecture.PROGRESSIVE or method.needs.architecture == architecture:
         return None
     if method.writes_parameters or method.implements("update"):
         return (
@@ -264,13 +280,13 @@ def _called(candidate: Method, method: Method | None) -> str:
 
 def _suits(architecture: Architecture, scenario: Scenario) -> bool:
     """Whether other methods than its own have something to do on it."""
-    own = architecture in (Architecture.PROGRESSIVE, Architecture.HEADLESS)
-    return not own and (
-        scenario.task_at_inference or not architecture.needs_task
-    )
+    plain = (Architecture.FIXED, Architecture.GROWING, Architecture.MULTI_HEAD, Architecture.OTHER)
+    return architecture in plain and (scenario.task_at_inference or not architecture.needs_task)
 
 
 def _home(method: Method, natural: Architecture) -> Architecture:
     """The architecture to offer a method on."""
+    if method.answers:
+        return Architecture.HEADLESS
     wanted = method.needs.architecture
     return natural if wanted is None else Architecture(wanted)

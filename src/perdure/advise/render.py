@@ -26,8 +26,17 @@ LETTERS = {
     Architecture.GROWING: "G",
     Architecture.MULTI_HEAD: "M",
     Architecture.PROGRESSIVE: "P",
+    Architecture.GATED: "A",
+    Architecture.CONSOLIDATED: "K",
+    Architecture.COSINE: "C",
+    Architecture.LORA: "L",
+    Architecture.PROMPTED: "T",
+    Architecture.POOL: "Q",
+    Architecture.HEADLESS: "N",
     Architecture.OTHER: "O",
 }
+
+LONGEST = len("generative-replay,")
 
 
 def print_advice(advice: Advice, sample: Sample | None, console: Console) -> None:
@@ -91,7 +100,9 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableTy
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for title in titles:
         short = title in {"", "method", "on", "assumed"}
-        table.add_column(title, header_style="dim", no_wrap=short)
+        # The first column holds names, which a break would spoil.
+        least = None if short or table.columns else LONGEST
+        table.add_column(title, header_style="dim", no_wrap=short, min_width=least)
     for row in rows:
         table.add_row(*map(Text, row))
     return table

@@ -30,7 +30,7 @@ def snippet(
     imported = f"from perdure.methods import {type(method).__name__}"
     learner = f"learner = Learner(model, {method!r})"
     if sample is None or sample.path.suffix.lower() not in TABLES or _along(sample) is None:
-        model = _model(architecture, "784", "10", frozen)
+        model = _model(scenario, architecture, "784", "10", frozen)
         head = ["from perdure import Batch, Learner, nets", imported, ""]
         return "\n".join([*head, *model, learner, "", *_loop(scenario)])
     head = [
@@ -40,7 +40,7 @@ def snippet(
         "from perdure.streams.data import tables",
         "",
     ]
-    model = _model(architecture, "*stream.input_shape", "stream.classes", frozen)
+    model = _model(scenario, architecture, "*stream.input_shape", "stream.classes", frozen)
     return "\n".join([*head, *_stream(scenario, sample), *model, learner, "", *_FOLD])
 
 
@@ -51,20 +51,51 @@ _FOLD = (
 )
 
 
-def _model(architecture: Architecture, inputs: str, classes: str, frozen: bool) -> list[str]:
+_ADAPTED = {
+    Architecture.LORA: ["backbone = nets.lora(nets.MLP(784))  # or your pretrained module"],
+    Architecture.PROMPTED: [
+        "encoder = nets.Transformer(nets.Patches((1, 28, 28), 7, 64))  # or your pretrained one",
+        "backbone = nets.Prompted(encoder)",
+    ],
+    Architecture.POOL: [
+        "encoder = nets.Transformer(nets.Patches((1, 28, 28), 7, 64))  # or your pretrained one",
+        "backbone = nets.PromptPool(encoder)",
+    ],
+}
+
+
+def _model(
+    scenario: Scenario, architecture: Architecture, inputs: str, classes: str, frozen: bool
+) -> list[str]:
     if architecture is Architecture.PROGRESSIVE:
         return [f"model = nets.ProgressiveNet({inputs})"]
+    if architecture is Architecture.GATED:
+        return [f"model = nets.GatedMLP({inputs})"]
+    if architecture in _ADAPTED:
+        return [
+            *_ADAPTED[architecture],
+            f"model = nets.Classifier(backbone, nets.{_one_head(scenario)})",
+        ]
+    frozen = frozen or architecture is Architecture.HEADLESS
     yours = "your pretrained module" if frozen else "any module"
     head = {
         Architecture.FIXED: f"FixedHead(backbone.out_features, {classes})",
         Architecture.GROWING: "GrowingHead(backbone.out_features)",
         Architecture.MULTI_HEAD: "MultiHead(backbone.out_features)",
+        Architecture.COSINE: "CosineHead(backbone.out_features)",
+        Architecture.CONSOLIDATED: "ConsolidatedHead(backbone.out_features)",
+        Architecture.HEADLESS: "NoHead(backbone.out_features)",
     }[architecture]
     return [
         f"backbone = nets.MLP({inputs})  # or {yours} that has out_features",
         *(["backbone.requires_grad_(False)"] if frozen else []),
         f"model = nets.Classifier(backbone, nets.{head})",
     ]
+
+
+def _one_head(scenario: Scenario) -> str:
+    kind = "MultiHead" if scenario.task_at_inference else "GrowingHead"
+    return f"{kind}(backbone.out_features)"
 
 
 def _loop(scenario: Scenario) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from perdure.advise.architecture import CHOICES, Architecture
-from perdure.advise.catalogue import catalogue, ranking
+from perdure.advise.catalogue import FROM_FEATURES, FROM_PRETRAINED, catalogue, ranking
 from perdure.advise.compatibility import judge
 from perdure.advise.course import Course
 from perdure.advise.questions import Situation
@@ -20,6 +20,8 @@ FEW_TASKS = 5
 """Up to so many, a progressive network stays small enough to be tried first."""
 PACKED = 255
 """Tasks that `PackNet` holds at most."""
+BEST_OF_FEATURES = 2
+"""Methods in closed form to try before any other on a frozen backbone."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def home(method: Method, situation: Situation, scenario: Scenario) -> Architectu
     wanted = method.needs.architecture
     if wanted is not None and judge(scenario, Architecture(wanted)).possible:
         return Architecture(wanted)
+    if method.answers:
+        return Architecture.HEADLESS
     if scenario is Scenario.FREE and not situation.growing:
         return Architecture.FIXED
     return CHOICES[scenario][0]
@@ -77,6 +81,9 @@ def made(name: str, situation: Situation, scenario: Scenario) -> Method:
 
 
 def _in_order(situation: Situation, scenario: Scenario) -> Iterator[Try]:
+    if situation.pretrained and scenario is not Scenario.TASK:
+        for rank in FROM_FEATURES[:BEST_OF_FEATURES]:
+            yield _at_home(rank.method, rank.reason, situation, scenario)
     frozen = bool(situation.pretrained) and scenario is Scenario.TASK
     if frozen:
         alone = "on a frozen backbone each task trains a head of its own: nothing is forgotten"
@@ -96,6 +103,7 @@ def _by_rank(situation: Situation, scenario: Scenario) -> Iterator[Try]:
         (rank, place)
         for rank in ranking(scenario)
         for place in (home(known[rank.method], situation, scenario),)
+        if rank.alone and rank.method not in FROM_PRETRAINED
         if judge(scenario, place, known[rank.method], retention=retention).possible
     ]
     worthy = [(rank, place) for rank, place in possible if rank.worth_trying]

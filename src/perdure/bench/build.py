@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, partial
-from math import prod
+from functools import partial
+from math import gcd, prod
 
 import torch
 from torch import nn
 
 from perdure.advise.compatibility import check
 from perdure.bench import presets
+from perdure.bench.encoding import loaded, on_features
 from perdure.bench.experiment import Experiment
 from perdure.bench.shifting import shifting
 from perdure.engine import Engine
@@ -20,18 +21,27 @@ from perdure.nets import (
     CNN,
     MLP,
     Classifier,
+    ConsolidatedHead,
+    CosineHead,
     FixedHead,
     Flat,
+    GatedMLP,
     GrowingHead,
     MultiHead,
     NoHead,
+    Patches,
     ProgressiveNet,
+    Prompted,
+    PromptPool,
     ResNet18,
+    Transformer,
+    lora,
 )
 from perdure.scenario import Scenario
-from perdure.streams import Data, Stream, gradual, load, permuted, rotated, split
+from perdure.streams import Data, Stream, gradual, nic, permuted, rotated, split
 
-_loaded = cache(load)
+CHANGING = ("permuted", "rotated", "shifting")  # kinds whose tasks change their inputs
+WIDTH = 64  # of a transformer's tokens
 
 
 def build(experiment: Experiment) -> tuple[Stream, Learner]:
@@ -44,11 +54,11 @@ def build(experiment: Experiment) -> tuple[Stream, Learner]:
     stream = stream_of(experiment)
     torch.manual_seed(experiment.seed)
     model = model_of(experiment, stream)
-    method = presets.make(experiment.method, experiment.resolved)
-    check(stream.scenario, model, [method])
+    methods = presets.make(experiment.method, experiment.resolved)
+    check(stream.scenario, model, methods)
     learner = Learner(
         model,
-        method,
+        *methods,
         optimizer=partial(_optimizer, experiment),
         engine=Engine(experiment.device, experiment.precision),
         seed=experiment.seed,
@@ -72,28 +82,53 @@ def model_of(experiment: Experiment, stream: Stream) -> nn.Module:
     preset = presets.find(experiment.method)
     if preset.architecture == "progressive":
         return ProgressiveNet(inputs, experiment.hidden, stream.classes)
+    if preset.architecture == "gated":
+        return GatedMLP(inputs, experiment.hidden, stream.classes)
     if preset.closed_form:
         return Classifier(Flat(inputs), NoHead(inputs))
-    backbone = _backbone(experiment, stream.input_shape)
+    if preset.frozen:
+        return Classifier(Flat(inputs), _head(experiment, stream, inputs))
+    backbone = _adapted(preset.architecture, experiment, stream.input_shape)
     return Classifier(backbone, _head(experiment, stream, backbone.out_features))
 
 
 def _whole_stream(experiment: Experiment) -> Stream:
-    data: Data = _loaded(experiment.data)
+    """From features; where tasks change their inputs, it is these that are encoded."""
+    if experiment.encoder is None or experiment.kind not in CHANGING:
+        return _stream_from(experiment, loaded(experiment.data, experiment.encoder))
+    raw = _stream_from(experiment, loaded(experiment.data, None))
+    return on_features(raw, experiment.encoder)
+
+
+def _stream_from(experiment: Experiment, data: Data) -> Stream:
     tasks, scenario, seed = experiment.tasks, experiment.scenario, experiment.seed
     if experiment.kind == "permuted":
         return permuted(data, tasks, scenario, seed=seed)
     if experiment.kind == "rotated":
         return rotated(data, tasks, scenario)
-    if experiment.kind == "shifting":
+    if experiment.kind in ("shifting", "nic"):
         if scenario != Scenario.CLASS:
             raise Impossible(
-                "kind 'shifting' brings classes into one label space and scenario is "
+                f"kind {experiment.kind!r} brings classes into one label space and scenario is "
                 f"{scenario!r}; use scenario 'class'"
             )
+        if experiment.kind == "nic":
+            return nic(data, tasks, seed=seed)
         return shifting(data, tasks, seed, experiment.order)
     whole = split(data, tasks, scenario, order=experiment.order, seed=seed)
     return gradual(whole, seed=seed) if experiment.kind == "gradual" else whole
+
+
+def _adapted(
+    architecture: str | None, experiment: Experiment, shape: tuple[int, ...]
+) -> MLP | CNN | ResNet18 | Prompted | PromptPool:
+    """The backbone, with the adapters that a method wants beside it; it has learnt nothing yet."""
+    if architecture in ("prompted", "pool"):
+        image = shape if len(shape) == 3 else (1, 1, prod(shape))
+        encoder = Transformer(Patches(image, max(1, gcd(*image[1:]) // 4), WIDTH))
+        return Prompted(encoder) if architecture == "prompted" else PromptPool(encoder)
+    backbone = _backbone(experiment, shape)
+    return lora(backbone) if architecture == "lora" else backbone
 
 
 def _backbone(experiment: Experiment, shape: tuple[int, ...]) -> MLP | CNN | ResNet18:
@@ -108,6 +143,10 @@ def _backbone(experiment: Experiment, shape: tuple[int, ...]) -> MLP | CNN | Res
 
 
 def _head(experiment: Experiment, stream: Stream, features: int) -> nn.Module:
+    if presets.find(experiment.method).architecture == "consolidated":
+        return ConsolidatedHead(features)
+    if presets.find(experiment.method).architecture == "cosine":
+        return CosineHead(features)
     if stream.scenario is Scenario.TASK:
         return MultiHead(features, {task.id: len(task.classes) for task in stream})
     if stream.scenario is not Scenario.DOMAIN and experiment.head == "growing":

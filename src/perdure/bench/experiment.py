@@ -14,10 +14,11 @@ from perdure.errors import InvalidValue, check_range
 from perdure.folding import Schedule
 from perdure.scenario import Scenario
 
-Kind = Literal["split", "permuted", "rotated", "gradual", "shifting"]
+Kind = Literal["split", "permuted", "rotated", "gradual", "shifting", "nic"]
 Network = Literal["mlp", "cnn", "resnet"]
 Head = Literal["fixed", "growing"]
 Optimizer = Literal["adam", "sgd"]
+Encoding = Literal["text", "image"]
 
 CHOICES = {"kind": Kind, "network": Network, "head": Head, "optimizer": Optimizer}
 
@@ -30,12 +31,15 @@ class Experiment:
         data: a name that `perdure.streams.load` knows.
         scenario: "task", "domain", "class" or "free".
         kind: how tasks are made from the data: "split" by class, "permuted", "rotated",
-            "gradual", which is split with blurred boundaries, or "shifting", which is split and
-            then shows every class again in noise and inverted.
+            "gradual", which is split with blurred boundaries, "shifting", which is split and
+            then shows every class again in noise and inverted, or "nic", a long stream of small
+            batches, which `life` runs and `run` refuses.
         tasks: how many.
         order: classes in the order in which they come, for a split; None shuffles them by `seed`.
         method: a name that `perdure methods` lists.
         settings: arguments of the method; those left out take the preset's for the scenario.
+        encoder: "text" or "image": the rows are what a frozen encoder makes of the data's, see
+            `perdure.nets.encoder`; None takes them raw.
         network: "mlp", "cnn" or "resnet" (ResNet-18). A progressive network is its own.
         hidden: widths of the MLP's and of each progressive column's layers.
         head: in scenario class and free, "fixed" has an output for every class from the start,
@@ -76,6 +80,7 @@ class Experiment:
     holdout: float = 0.0
     device: str = "cpu"
     precision: Precision = "fp32"
+    encoder: Encoding | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scenario", str(self.scenario))
@@ -87,6 +92,10 @@ class Experiment:
                 raise InvalidValue(
                     f"{name} is {getattr(self, name)!r}; it must be one of {get_args(choices)}"
                 )
+        if self.encoder is not None and self.encoder not in get_args(Encoding):
+            raise InvalidValue(
+                f"encoder is {self.encoder!r}; it must be None or one of {get_args(Encoding)}"
+            )
         check_range("Experiment", "tasks", self.tasks, 1, float("inf"))
         check_range("Experiment", "lr", self.lr, 0, float("inf"), open_low=True)
         check_range("Experiment", "holdout", self.holdout, 0, 0.9)
@@ -117,11 +126,14 @@ class Experiment:
     @property
     def stream(self) -> str:
         """For people: how the tasks are made, and from what."""
-        return f"{self.kind} {self.data}"
+        return f"{self.kind} {self.data}{' features' if self.encoder else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the method's settings as they are resolved."""
-        return {**asdict(self), "settings": self.resolved}
+        held = {**asdict(self), "settings": self.resolved}
+        if self.encoder is None:  # runs that were written down before there were encoders have none
+            del held["encoder"]
+        return held
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> Self:

@@ -116,7 +116,7 @@ class _Worker:
         context = get_context("spawn")  # a fork would copy a process whose threads are not there
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        with _one_thread():
+        with one_thread_meanwhile():
             self.process.start()
         theirs.close()
 
@@ -124,7 +124,7 @@ class _Worker:
 def _serve(pipe: Connection) -> None:
     """A worker's life: run what comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     while True:
         experiment: Experiment = pipe.recv()
         pipe.send(attempt(experiment, _Reporter(pipe)))
@@ -144,7 +144,7 @@ class _Reporter:
             self.pipe.send((done, total))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Otherwise a worker whose parent was killed would wait for ever for its next run."""
     parent = parent_process()
     if parent is not None:
@@ -160,7 +160,7 @@ def _cause(code: int | None) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread_meanwhile() -> Iterator[None]:
     """What OpenMP reads when the process that starts meanwhile imports torch."""
     before = os.environ.get(THREADS)
     os.environ[THREADS] = "1"

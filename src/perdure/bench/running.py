@@ -15,7 +15,7 @@ from perdure.bench.boundary import BoundaryMeter
 from perdure.bench.build import build
 from perdure.bench.experiment import Experiment
 from perdure.bench.result import Curve, Result
-from perdure.errors import UnseenTask
+from perdure.errors import Impossible, UnseenTask
 from perdure.folding import Position, fold
 from perdure.learner import Learner
 from perdure.measure import AccuracyMatrix, Cost
@@ -57,7 +57,7 @@ def run(experiment: Experiment, progress: Progress = unseen) -> Result:
     set. FLOPs that a method spends at a boundary count as well.
 
     Raises:
-        Impossible: scenario, model and method cannot work together.
+        Impossible: scenario, model and method cannot work together, or the kind is "nic".
         DataUnavailable: the data set is neither here nor downloadable.
         NonFinite: training diverged.
 
@@ -67,6 +67,11 @@ def run(experiment: Experiment, progress: Progress = unseen) -> Result:
         >>> len(result.matrix.tasks), result.cost.updates
         (5, 25)
     """
+    if experiment.kind == "nic":
+        raise Impossible(
+            "all batches of kind 'nic' share one test set, so that a matrix of tasks says nothing; "
+            "run it with `perdure lifecycle`, which draws curves over batches"
+        )
     with one_thread():
         stream, learner = build(experiment)
         return collected(experiment, stream, list(stages(experiment, stream, learner, progress)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Sequence
 
@@ -16,7 +15,8 @@ def read_settings(
     """Arguments by method, from assignments such as "ewc.strength=100".
 
     Args:
-        assignments: each METHOD.NAME=VALUE; a value is a number, true, false, null or a word.
+        assignments: each METHOD.NAME=VALUE, or METHOD.BESIDE.NAME=VALUE for what stands beside it;
+            a value is a number, true, false, null or a word.
         methods: those that are to be run; an assignment to another is a mistake.
         capacity: rows for every method that has a memory of such a size; 0 leaves the presets'.
 
@@ -26,11 +26,12 @@ def read_settings(
     names = [presets.canonical(name) for name in methods]
     found: dict[str, dict[str, presets.Plain]] = {name: {} for name in names}
     for name in names if capacity else ():
-        if "capacity" in inspect.signature(presets.find(name).make).parameters:
-            found[name]["capacity"] = capacity
+        for argument in presets.arguments(name):
+            if argument.rpartition(".")[2] == "capacity":
+                found[name][argument] = capacity
     for assignment in assignments:
         target, equals, value = assignment.partition("=")
-        method, dot, setting = target.rpartition(".")
+        method, dot, setting = target.partition(".")
         if not (equals and dot):
             raise InvalidValue(f"{assignment!r} is no setting; write one as ewc.strength=100")
         name = presets.canonical(method)
@@ -47,3 +48,20 @@ def _plain(text: str) -> presets.Plain:
     except json.JSONDecodeError:
         return text
     return value if isinstance(value, str | int | float | bool) or value is None else text
+
+
+def words(text: str) -> list[str]:
+    """What stands between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """Whole numbers between commas.
+
+    Raises:
+        InvalidValue: something else stands there; the message names the option.
+    """
+    try:
+        return [int(word) for word in words(text)]
+    except ValueError as error:
+        raise InvalidValue(f"{option} takes whole numbers with commas, not {text!r}") from error

@@ -154,11 +154,16 @@ def show(found: Sequence[Line], console: Console) -> None:
     A console that is narrower than a table does not cut its numbers: its lines run over.
     """
     for table in tables(found):
-        wanted = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
-        wide = Console(file=console.file, width=max(console.width, wanted), highlight=False)
-        wide.print(table)
+        print_whole(table, console)
     for reason in refusals(found):
         console.print(f"- {reason}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_whole(table: Table, console: Console) -> None:
+    """Print a table with all its columns, however narrow the console is."""
+    wanted = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+    wide = Console(file=console.file, width=max(console.width, wanted), highlight=False)
+    wide.print(table)
 
 
 def refusals(found: Iterable[Line]) -> list[str]:

@@ -1,23 +1,15 @@
-"""Choose settings on rows held out of the training data; test rows are never looked at."""
+"""What tuning chose, as `perdure tune` writes it and a comparison reads it: `tuned.json`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 from perdure.bench import presets
 from perdure.bench.experiment import Experiment
-from perdure.bench.grids import pending, run_grid
-from perdure.bench.pool import Event
-from perdure.bench.result import Record, Result
-from perdure.bench.results import Results
-
-HELD_OUT = 0.1
-SEED = 1000  # no seed that a comparison uses, so that order and weights are others too
-RATES = (0.3, 1.0, 3.0)
+from perdure.errors import InvalidValue
 
 
 @dataclass(frozen=True)
@@ -29,7 +21,7 @@ class Choice:
         scenario: what was known at inference.
         settings: the best arguments of the method.
         lr: the best learning rate.
-        accuracy: on the held-out rows, None where no trial finished.
+        accuracy: on rows held out of the training data.
         trials: how many settings were tried.
     """
 
@@ -37,76 +29,47 @@ class Choice:
     scenario: str
     settings: presets.Settings
     lr: float
-    accuracy: float | None
+    accuracy: float
     trials: int
 
 
-def tune(
-    experiments: Sequence[Experiment],
-    folder: str | Path,
-    workers: int | None,
-    follow: Callable[[Generator[Event, None, None], int], object],
-) -> list[Choice]:
-    """Try the values that each preset names, then three learning rates at the best of them.
+def write_choices(choices: Iterable[Choice], path: str | Path) -> None:
+    """Write `tuned.json`."""
+    text = json.dumps([vars(choice) for choice in choices], indent=2)
+    Path(path).write_text(text + "\n", encoding="utf-8")
 
-    Each trial has the schedule of the experiment itself, learns on nine tenths of the training
-    rows and is measured on the others. Trials are in `tuning/results.csv`, so that tuning resumes,
-    and the choices in `tuned.json`.
 
-    Args:
-        experiments: one for each method and scenario; settings that they give are not tuned.
-        folder: of the results.
-        workers: processes at a time.
-        follow: shows the progress of trials, given the events and how many there will be.
+def read_choices(path: str | Path) -> list[Choice]:
+    """What `write_choices` wrote.
+
+    Raises:
+        InvalidValue: the file is not there, or is no such file.
     """
-    where = Path(folder) / "tuning"
-    best = [replace(e, seed=SEED, holdout=HELD_OUT) for e in experiments]
-    tried: list[set[str]] = [set() for _ in best]
-    for widen in (by_settings, by_rate):
-        trials = [widen(experiment) for experiment in best]
-        every = [trial for group in trials for trial in group]
-        follow(run_grid(every, where, workers), len(pending(every, where)))
-        held = Results(where).read()
-        best = [_best(group, held) for group in trials]
-        for keys, group in zip(tried, trials, strict=True):
-            keys |= {trial.key for trial in group}
-    chosen = [
-        Choice(e.method, e.scenario, e.resolved, e.lr, _accuracy(e, held), len(keys))
-        for e, keys in zip(best, tried, strict=True)
-    ]
-    text = json.dumps([vars(choice) for choice in chosen], indent=2)
-    (Path(folder) / "tuned.json").write_text(text + "\n", encoding="utf-8")
-    return chosen
-
-
-def by_settings(experiment: Experiment) -> list[Experiment]:
-    """The experiment with every combination of the values that its preset names."""
-    search = presets.find(experiment.method).search
-    open_ = {name: values for name, values in search.items() if name not in experiment.settings}
-    drawn = [dict(zip(open_, values, strict=True)) for values in product(*open_.values())]
-    return [replace(experiment, settings={**experiment.settings, **one}) for one in drawn]
-
-
-def by_rate(experiment: Experiment) -> list[Experiment]:
-    """The experiment at a lower, its own and a higher learning rate."""
-    return [replace(experiment, lr=experiment.lr * rate) for rate in RATES]
+    try:
+        return [Choice(**held) for held in json.loads(Path(path).read_text("utf-8"))]
+    except FileNotFoundError:
+        raise InvalidValue(f"{path} is not there; `perdure tune` writes one") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"{path} is not what `perdure tune` writes: {error}") from error
 
 
 def tuned(experiments: Sequence[Experiment], choices: Sequence[Choice]) -> list[Experiment]:
-    """The experiments with what was chosen for their method and scenario."""
+    """The experiments with what was chosen for their method and scenario.
+
+    Settings that an experiment gives itself stay.
+
+    Raises:
+        InvalidValue: nothing was chosen for one of them.
+    """
     by_name = {(choice.method, choice.scenario): choice for choice in choices}
     made = []
     for experiment in experiments:
-        choice = by_name[experiment.method, experiment.scenario]
-        made.append(replace(experiment, settings=choice.settings, lr=choice.lr))
+        choice = by_name.get((experiment.method, experiment.scenario))
+        if choice is None:
+            raise InvalidValue(
+                f"nothing was tuned for {experiment.method} in scenario {experiment.scenario}; "
+                f"run `perdure tune --methods {experiment.method} --each`, or leave it out"
+            )
+        settings = {**choice.settings, **experiment.settings}
+        made.append(replace(experiment, settings=settings, lr=choice.lr))
     return made
-
-
-def _best(trials: Sequence[Experiment], held: Mapping[str, Record]) -> Experiment:
-    """The first of the most accurate trials; of those that failed, the first."""
-    return max(trials, key=lambda trial: _accuracy(trial, held) or 0.0)
-
-
-def _accuracy(trial: Experiment, held: Mapping[str, Record]) -> float | None:
-    record = held[trial.key]
-    return record.matrix.accuracy() if isinstance(record, Result) else None

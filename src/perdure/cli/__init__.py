@@ -26,6 +26,7 @@ from perdure.cli.fsck import fsck
 from perdure.cli.ingest import ingest
 from perdure.cli.init import init
 from perdure.cli.label import label
+from perdure.cli.lifecycle import lifecycle
 from perdure.cli.methods import methods
 from perdure.cli.promote import promote
 from perdure.cli.report import report
@@ -33,6 +34,8 @@ from perdure.cli.rollback import rollback
 from perdure.cli.serve import serve
 from perdure.cli.status import status
 from perdure.cli.tokens import tokens
+from perdure.cli.track import track
+from perdure.cli.tune import tune
 from perdure.cli.unfreeze import unfreeze
 from perdure.cli.update import update
 from perdure.errors import PerdureError
@@ -49,9 +52,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-LAB = (demo, bench, report, methods, advise)
+LAB = (demo, bench, tune, lifecycle, report, methods, advise)
 LOOP = (init, serve, ingest, label, status, drift, update, promote, rollback)
-CARE = (anchor, diff, freeze, unfreeze, erase, fsck, export)
+CARE = (anchor, diff, freeze, unfreeze, erase, fsck, export, track)
 for verbs, panel in ((LAB, "The lab"), (LOOP, "The live loop"), (CARE, "Care of the loop")):
     for verb in verbs:
         app.command(rich_help_panel=panel)(verb)

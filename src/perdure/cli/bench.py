@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perdure.errors import InvalidValue
-
 if TYPE_CHECKING:
     from rich.console import Console
 
     from perdure.bench.experiment import Experiment
+    from perdure.track import Guarded
 
 Names = Annotated[
     str, typer.Option(help="Names that `perdure methods` lists, with commas; 'all' for all.")
 ]
 Scenarios = Annotated[str, typer.Option(help="task, domain, class or free; several with commas.")]
-Data = Annotated[str, typer.Option(help="digits, fashion-mnist, mnist, cifar-10 or cifar-100.")]
+Data = Annotated[
+    str, typer.Option(help="digits, fashion-mnist, mnist, cifar-10, cifar-100 or clinc150.")
+]
 Kind = Annotated[
     str, typer.Option(help="How tasks are made: split, permuted, rotated, gradual or shifting.")
 ]
@@ -30,6 +31,12 @@ Order = Annotated[
 Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1)]
 Steps = Annotated[int, typer.Option(help="Updates a task, instead of passes; 0 for passes.", min=0)]
 BatchSize = Annotated[int, typer.Option(help="Rows an update.", min=1)]
+Encoder = Annotated[
+    str,
+    typer.Option(
+        help="text or image: rows go through a frozen pretrained encoder first; empty for raw rows."
+    ),
+]
 Network = Annotated[str, typer.Option(help="mlp, cnn or resnet.")]
 Hidden = Annotated[str, typer.Option(help="Widths of the MLP's layers.")]
 Head = Annotated[str, typer.Option(help="fixed or growing, in scenario class.")]
@@ -42,9 +49,13 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of a method, as ewc.strength=100; again for more."),
 ]
-Tune = Annotated[
-    bool,
-    typer.Option("--tune", help="First choose settings and learning rate on held-out rows."),
+Tuned = Annotated[
+    Path | None,
+    typer.Option(help="tuned.json of `perdure tune`: settings and learning rate by method."),
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(help="Send runs to mlflow, mlflow:URI or tensorboard:FOLDER; again for more."),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")]
 Workers = Annotated[int, typer.Option(help="Processes at a time; 0 for one a core.", min=0)]
@@ -67,6 +78,7 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
     epochs: Epochs = 1,
     steps: Steps = 0,
     batch_size: BatchSize = 64,
+    encoder: Encoder = "",
     network: Network = "mlp",
     hidden: Hidden = "256,256",
     head: Head = "fixed",
@@ -74,7 +86,8 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
     lr: Rate = 1e-3,
     capacity: Capacity = 0,
     set_: Set = None,
-    tune: Tune = False,
+    tuned: Tuned = None,
+    track: Track = None,
     device: Device = "cpu",
     workers: Workers = 0,
     out: Out = Path("runs/bench"),
@@ -91,21 +104,24 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
 
         perdure bench --methods naive,ewc,replay,joint
         perdure bench --scenario task,domain,class --data fashion-mnist --methods all --seeds 5
+        perdure bench --data clinc150 --encoder text --tasks 15 --methods ncm,slda,ranpac
         perdure bench --methods er,der++ --capacity 200 --set der++.alpha=0.5 --steps 500 --json
     """
     from rich.console import Console
 
     console = Console(stderr=json, highlight=False)
     experiments = _experiments(ctx.params)
+    if tuned is not None:
+        experiments = _tuned(experiments, tuned)
+    trackers = _trackers(track or [])
     try:
-        if tune:
-            experiments = _tuned(experiments, out, workers, console)
-        failed = _run(experiments, out, workers, console)
+        failed = _run(experiments, out, workers, console, trackers)
     except KeyboardInterrupt:
         said = f"\nStopped. Finished runs are in {out}; the same command goes on there."
         console.print(said, soft_wrap=True)
         raise typer.Exit(130) from None
     _show(experiments, out, console, as_json=json, report=report)
+    _keep(experiments, out, console, trackers)
     raise typer.Exit(2 if failed else 0)
 
 
@@ -113,18 +129,19 @@ def _experiments(given: dict[str, Any]) -> list[Experiment]:
     from perdure.bench.experiment import Experiment
     from perdure.bench.grids import grid
     from perdure.bench.presets import PRESETS
-    from perdure.bench.settings import read_settings
+    from perdure.bench.settings import numbers, read_settings, words
     from perdure.folding import Schedule
 
-    names = list(PRESETS) if given["methods"] == "all" else _words(given["methods"])
+    names = list(PRESETS) if given["methods"] == "all" else words(given["methods"])
     budget = {"steps": given["steps"]} if given["steps"] else {"epochs": given["epochs"]}
     base = Experiment(
         data=given["data"],
         kind=given["kind"],
         tasks=given["tasks"],
-        order=tuple(_numbers("--order", given["order"])) or None,
+        order=tuple(numbers("--order", given["order"])) or None,
+        encoder=given["encoder"] or None,
         network=given["network"],
-        hidden=tuple(_numbers("--hidden", given["hidden"])),
+        hidden=tuple(numbers("--hidden", given["hidden"])),
         head=given["head"],
         optimizer=given["optimizer"],
         lr=given["lr"],
@@ -132,38 +149,53 @@ def _experiments(given: dict[str, Any]) -> list[Experiment]:
         device=given["device"],
     )
     settings = read_settings(given["set_"] or [], names, given["capacity"])
-    return grid(base, names, _words(given["scenario"]), range(given["seeds"]), settings)
+    return grid(base, names, words(given["scenario"]), range(given["seeds"]), settings)
 
 
-def _run(experiments: list[Experiment], out: Path, workers: int, console: Console) -> int:
+def _trackers(said: list[str]) -> list[Guarded]:
+    from perdure.track import Guarded
+
+    return [Guarded(one) for one in said]
+
+
+def _keep(
+    experiments: list[Experiment], out: Path, console: Console, trackers: list[Guarded]
+) -> None:
+    from perdure.bench.grids import finished
+    from perdure.bench.tracking import keep
+
+    keep(finished(experiments, out), [out / "report.html", out / "results.csv"], trackers)
+    for tracker in trackers:
+        said = f"{tracker.said}: {tracker.sent} runs sent"
+        if tracker.problem is not None:
+            said = f"not tracked: {tracker.problem}; the same command sends what is missing"
+        console.print(said, soft_wrap=True, markup=False)
+
+
+def _run(
+    experiments: list[Experiment],
+    out: Path,
+    workers: int,
+    console: Console,
+    trackers: list[Guarded],
+) -> int:
     from perdure.bench.grids import pending, run_grid
     from perdure.bench.progress import follow
+    from perdure.bench.tracking import tracked
 
     left = pending(experiments, out)
     if len(left) < len(experiments):
         done = len(experiments) - len(left)
         said = f"{done} of {len(experiments)} runs are in {out} already."
         console.print(said, soft_wrap=True)
-    return follow(run_grid(experiments, out, workers or None), len(left), console)
+    events = tracked(run_grid(experiments, out, workers or None), trackers)
+    return follow(events, len(left), console)
 
 
-def _tuned(
-    experiments: list[Experiment], out: Path, workers: int, console: Console
-) -> list[Experiment]:
-    from perdure.bench.progress import follow
-    from perdure.bench.tuning import tune, tuned
+def _tuned(experiments: list[Experiment], path: Path) -> list[Experiment]:
+    from perdure.bench.tuning import read_choices, tuned
 
-    firsts = list({(e.method, e.scenario): e for e in reversed(experiments)}.values())[::-1]
-    choices = tune(firsts, out, workers or None, lambda events, n: follow(events, n, console))
-    for choice in choices:
-        said = ", ".join(f"{name}={value}" for name, value in choice.settings.items())
-        reached = "no trial finished" if choice.accuracy is None else f"{choice.accuracy:.1%}"
-        console.print(
-            f"{choice.method} ({choice.scenario}): {said or 'no settings'}, lr={choice.lr:g}: "
-            f"{reached} on held-out rows, best of {choice.trials}",
-            soft_wrap=True,
-        )
-    return tuned(experiments, choices)
+    return tuned(experiments, read_choices(path))
 
 
 def _show(
@@ -182,14 +214,3 @@ def _show(
         print(json.dumps(to_json(records), indent=2))
     if report and any(isinstance(record, Result) for record in records):
         console.print(f"Report: {write_report(records, out / 'report.html')}", soft_wrap=True)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    try:
-        return [int(word) for word in _words(text)]
-    except ValueError as error:
-        raise InvalidValue(f"{option} takes whole numbers with commas, not {text!r}") from error

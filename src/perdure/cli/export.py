@@ -18,26 +18,43 @@ Part = Annotated[
         "below the head, bare of what grew."
     ),
 ]
+Form = Annotated[
+    Literal["safetensors", "onnx", "torch-export"],
+    typer.Option(
+        "--format",
+        help="safetensors: tensors, for perdure; onnx and torch-export: a graph that answers "
+        "without it, checked against the version's own answers.",
+    ),
+]
 
 
 def export(
     target: Target,
     version: Version = "champion",
     part: Part = "learner",
+    form: Form = "safetensors",
     directory: Directory = HERE,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Write a version with its settings, model file and classes to TARGET: all that serving needs.
+    """Write a version with what serving it needs to the directory TARGET.
 
     For example:
 
         perdure export ../release
         perdure export ../release --version 7 --part model
+        perdure export ../release --format onnx
     """
     from perdure.live.exporting import export as write
 
     with opened(directory) as project:
-        held = write(project, version_of(version), target, part, write=not dry_run)
+        held = write(project, version_of(version), target, part, form, write=not dry_run)
     where = f"{'would lie' if dry_run else 'lies'} in {target}"
-    say(held, as_json, f"version {held['version']} {where}")
+    lines = [f"version {held['version']} {where}"]
+    if "graph" in held:
+        graph = held["graph"]
+        lines.append(
+            f"on {graph['rows']} rows the graph answers as the version does, to within "
+            f"{graph['largest_difference']:.1g}"
+        )
+    say(held, as_json, *lines)

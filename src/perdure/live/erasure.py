@@ -20,7 +20,7 @@ from dataclasses import replace
 import torch
 
 from perdure.errors import PerdureError
-from perdure.live import anchor, audit, files, keeping
+from perdure.live import anchor, audit, files, keeping, remembering
 from perdure.live import rebuild as rebuilding
 from perdure.live.alone import alone
 from perdure.live.answers import ANCHOR
@@ -206,6 +206,7 @@ def _finished(project: Project, digest: str) -> Receipt:
 def _done(project: Project, receipt: Receipt) -> Receipt:
     """The final receipt, when no byte is left."""
     keeping.sweep(project)
+    remembering.clear(project.features)
     for held in project.registry.all():
         if receipt.key and held.version in receipt.tainted and held.state != "removed":
             receipt = _cleaned(project, receipt, held)

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from perdure.live import files
+from perdure.live import files, remembering
 from perdure.live.alone import LOCK
 from perdure.live.project import Project
 from perdure.live.registry import folder_name
@@ -36,6 +36,8 @@ def tidy(project: Project) -> None:
     project.database.transact(lambda c: _trim_log(c, project))
     project.database.transact(lambda c: _trim_tables(c, project.settings))
     project.registry.prune(project.settings.retention.versions)
+    if remembering.must_not_stay(project.settings):
+        remembering.clear(project.features)
     sweep(project)
     wipe(project)
 

@@ -1,9 +1,10 @@
 """The savings ledger: what each update cost, beside a twin trained from scratch on the same rows.
 
 A twin is the same model without any method, trained on all rows that the log keeps, with as many
-passes as an update makes. Every so many updates one is trained and measured; in between its cost is
-extrapolated from the last one by the number of rows, and marked so. Savings without the accuracy
-gap mean nothing: both stand in one entry.
+passes as an update makes; a model without outputs has the methods that answer for it. Every so many
+updates one is trained and measured; in between its cost is extrapolated from the last one by the
+number of rows, and marked so. Savings without the accuracy gap mean nothing: both stand in one
+entry.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any
 
 import torch
 
+from perdure.advise.architecture import Architecture, architecture_of
 from perdure.learner import Learner
 from perdure.live.jobs import Job
-from perdure.live.project import Project, optimizer_of
-from perdure.live.update import Challenger, newest_labels, schedule_of
+from perdure.live.project import Project, method_named, optimizer_of
+from perdure.live.update import CLOSING, Challenger, newest_labels, schedule_of
 from perdure.measure.cost import Cost
 from perdure.measure.meter import Meter
 from perdure.streams.rows import Rows
@@ -154,8 +156,12 @@ def train_twin(project: Project, upto: int) -> tuple[Learner, Cost, int]:
     """
     rows = newest_labels(project.log.examples(0, upto)).batch
     said = project.settings
+    model = project.model()
+    used = [method_named(held) for held in said.learner.methods]
+    headless = architecture_of(model) is Architecture.HEADLESS
     learner = Learner(
-        project.model(),
+        model,
+        *[method for method in used if headless and method.answers],
         optimizer=optimizer_of(said.learner),
         engine=project.engine(),
         seed=said.seed,
@@ -168,6 +174,8 @@ def train_twin(project: Project, upto: int) -> tuple[Learner, Cost, int]:
         torch.manual_seed(said.seed)  # growing heads draw from torch's own generator
         for batch in drawn:
             meter.observe(batch)
+        if headless:
+            meter.consolidate([rows[i : i + CLOSING] for i in range(0, len(rows), CLOSING)])
     return learner, meter.cost, len(rows)
 
 

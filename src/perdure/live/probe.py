@@ -86,7 +86,7 @@ def _understood(version: int, code: int, said: bytes, complaints: bytes) -> Prob
 def inspect(project: Project, version: int, against: int | None = None) -> Probed:
     """Load a version in this process, ask it, and compare its speed with another's."""
     try:
-        learner = project.load(version)
+        learner = project.load(version, cached=False)
         asks = questions(project, learner)
         classes = len(project.classes())
         before = _copy(learner)
@@ -96,7 +96,7 @@ def inspect(project: Project, version: int, against: int | None = None) -> Probe
         return Probed.failed(f"version {version} fails: {type(error).__name__}: {error}")
     if reason is not None:
         return Probed.failed(f"version {version}: {reason}")
-    champion = None if against is None else project.load(against)
+    champion = None if against is None else project.load(against, cached=False)
     mine, other = _latency(learner, champion, asks)
     rows = sum(len(x) for x, _ in asks)
     return Probed(
@@ -116,8 +116,7 @@ def questions(project: Project, learner: Learner) -> list[Ask]:
     held = evaluation.read(project)
     x, task = held.x[:ROWS], held.task[:ROWS]
     if not len(x):
-        example = np.frombuffer(project.schema.encode(project.schema.example()), dtype=np.uint8)
-        x = project.schema.decode(np.tile(example, (4, 1)))
+        x = example(project)
     if not takes_task(learner.model):
         return [(x, None)]
     sql = "SELECT DISTINCT task FROM rows WHERE task IS NOT NULL LIMIT ?"
@@ -129,6 +128,12 @@ def questions(project: Project, learner: Learner) -> list[Ask]:
     if not known:
         raise UnseenTask(f"the version has no part for any of the tasks {[t for _, t in asks]}")
     return known
+
+
+def example(project: Project, rows: int = 4) -> Tensor:  # (rows, ...)
+    """The schema's example, so many times: what to ask where nothing is held out."""
+    data = np.frombuffer(project.schema.encode(project.schema.example()), dtype=np.uint8)
+    return project.schema.decode(np.tile(data, (rows, 1)))
 
 
 def _knows(learner: Learner, ask: Ask) -> bool:

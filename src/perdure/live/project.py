@@ -25,6 +25,7 @@ from perdure.live.jobs import Jobs
 from perdure.live.labels import Labels
 from perdure.live.log import Log
 from perdure.live.registry import Registry
+from perdure.live.remembering import FOLDER, remember
 from perdure.live.segments import Segments
 from perdure.live.settings import LearnerSettings, Settings
 from perdure.method import Method
@@ -52,6 +53,7 @@ class Project:
         for name in ("segments", "versions", "work"):
             (self.directory / name).mkdir(exist_ok=True, mode=0o700)
         files.sync_directory(self.directory)
+        self.features = self.directory / FOLDER
         self.segments = Segments(
             self.directory / "segments", self.schema.row_bytes, self.settings.log.segment_bytes
         )
@@ -70,21 +72,35 @@ class Project:
         """Names of the classes, by their numbers."""
         return [r["name"] for r in self.database.read("SELECT name FROM classes ORDER BY label")]
 
-    def learner(self) -> Learner:
+    def learner(
+        self,
+        said: LearnerSettings | None = None,
+        engine: Engine | None = None,
+        *,
+        cached: bool = True,
+    ) -> Learner:
         """An untrained learner, as the settings describe it; the same one every time.
+
+        Args:
+            said: other settings of the learner to try; None for the project's own.
+            engine: where it runs; None for where an update runs.
+            cached: frozen encoders keep features on the disk.
 
         Raises:
             InvalidValue: the model's file or a method's name or argument is wrong.
             Impossible: scenario, model and methods cannot work together.
         """
-        used = [method_named(held) for held in self.settings.learner.methods]
+        said = self.settings.learner if said is None else said
+        used = [method_named(held) for held in said.methods]
         model = self.model()
         check(self.scenario, model, used, retention=self.settings.retention.raw)
+        if cached:
+            remember(model, self.features, self.settings.log.keep_features)
         return Learner(
             model,
             *used,
-            optimizer=optimizer_of(self.settings.learner),
-            engine=self.engine(),
+            optimizer=optimizer_of(said),
+            engine=self.engine() if engine is None else engine,
             seed=self.settings.seed,
         )
 
@@ -98,9 +114,9 @@ class Project:
         """Where an update runs."""
         return Engine(self.settings.update.device, self.settings.update.precision)
 
-    def load(self, name: int | str) -> Learner:
-        """The learner as it was at a version, given by number or alias."""
-        learner = self.learner()
+    def load(self, name: int | str, *, cached: bool = True) -> Learner:
+        """The learner as it was at a version, by number or alias; `cached` as in `learner`."""
+        learner = self.learner(cached=cached)
         learner.load_state_dict(self.registry.load(name))
         return learner
 

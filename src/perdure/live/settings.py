@@ -68,6 +68,8 @@ class LogSettings(Section):
     max_rows: int = Field(default=1_000_000, ge=1)
     """Rows in all; a full log refuses new ones with 429 until an update has made room."""
     segment_bytes: int = Field(default=16 * 2**20, ge=4096)
+    keep_features: int = Field(default=100_000, ge=0)
+    """Rows whose features are kept on the disk, where the model has a frozen encoder."""
     predictions: Literal["durable", "buffered", "off"] = "durable"
     """Whether answers are on the disk before they are given, a moment later, or never."""
 
@@ -183,6 +185,16 @@ class ServeSettings(Section):
     baseline_share: float = Field(default=0.0, ge=0, le=1)
 
 
+class TrackingSettings(Section):
+    """Where updates are told besides; no row is sent, and no update waits for it."""
+
+    to: tuple[str, ...] = ()
+    """"mlflow" (a store in the directory), "mlflow:URI" or "tensorboard:FOLDER"."""
+    models: bool = True
+    """Whether the versions that aliases name go to MLflow's registry: the model's tensors, without
+    the memory."""
+
+
 class Settings(Section):
     """A project's settings, as `perdure.toml` holds them."""
 
@@ -199,6 +211,7 @@ class Settings(Section):
     gate: GateSettings = GateSettings()
     abuse: AbuseSettings = AbuseSettings()
     serve: ServeSettings = ServeSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

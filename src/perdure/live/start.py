@@ -16,8 +16,15 @@ from perdure.live.discovery import discover
 from perdure.live.project import DATABASE, SETTINGS
 from perdure.live.schema import Column, Schema
 from perdure.live.schema.schema import Kind
+from perdure.nets.encoders import needed, offered
 
 FILES = (SETTINGS, "model.py", "README.md")
+
+ENCODED = ("text", "image")
+"""Kinds of features for which there are pretrained encoders."""
+TRAINED = ('[{ name = "ER", capacity = 2000 }]', "5")
+"""Methods and passes where the model learns by gradient, and where it is frozen."""
+FROZEN = ('[{ name = "SLDA" }]', "1")
 
 TO_BE_CHANGED = {
     "tensor": Schema(kind="tensor", shape=(4,), open=True),
@@ -77,6 +84,7 @@ def begin(
     sample: str | Path | None = None,
     name: str | None = None,
     label: str | None = None,
+    scratch: bool = False,
     force: bool = False,
     write: bool = True,
 ) -> Begun:
@@ -88,6 +96,8 @@ def begin(
         sample: a file or folder of rows to read the schema off.
         name: of the model; None takes that of the directory.
         label: the sample's column of classes; None looks for a customary name.
+        scratch: take a small network that learns everything itself, even where a pretrained encoder
+            is installed for the kind.
         force: replace the three files where they are.
         write: False only says what would be written.
 
@@ -104,16 +114,20 @@ def begin(
     else:
         schema, said = discover(sample, kind, label)
     name = _name(directory) if name is None else name
+    encodes, why = _model(schema.kind, scratch)
+    methods, epochs = FROZEN if encodes else TRAINED
     texts = (
-        Template(_template(SETTINGS)).substitute(name=_toml(name), schema=as_toml(schema)),
-        _template(f"{schema.kind}.py"),
+        Template(_template(SETTINGS)).substitute(
+            name=_toml(name), schema=as_toml(schema), methods=methods, epochs=epochs
+        ),
+        _template(f"{schema.kind}_encoder.py" if encodes else f"{schema.kind}.py"),
         _readme(name, schema, "rows.csv" if sample is None else relpath(sample, directory)),
     )
     if write:
         directory.mkdir(parents=True, exist_ok=True)
         for file, text in zip(files, texts, strict=True):
             file.write_text(text, encoding="utf-8")
-    return Begun(directory, schema, files, tuple(said))
+    return Begun(directory, schema, files, (*said, why))
 
 
 def as_toml(schema: Schema) -> str:
@@ -146,6 +160,23 @@ def _setting(key: str, value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return f"{key} = [\n" + "".join(f"  {_toml(held)},\n" for held in value) + f"]{comment}"
     return f"{key} = {_toml(value)}{comment}"
+
+
+def _model(kind: Kind, scratch: bool) -> tuple[bool, str]:
+    """Whether the model is a pretrained encoder, and the sentence that says so."""
+    small = "the model is a small network that learns everything from your rows"
+    if scratch or kind not in ENCODED:
+        return False, small
+    found = offered(kind)
+    if found is None:
+        return False, (
+            f"{small}, since no pretrained encoder of {kind}s is installed; most learn faster and "
+            f"forget less on one: pip install {needed(kind)}, then init again"
+        )
+    return True, (
+        f"the model is SLDA on features of the frozen encoder {found}; --scratch takes a small "
+        "network that learns everything itself"
+    )
 
 
 def _toml(value: Any) -> str:

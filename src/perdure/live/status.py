@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from perdure.live import erasure, shift, triggers, watch
+from perdure.live import erasure, shift, tracking, triggers, watch
 from perdure.live.freezing import frozen
 from perdure.live.project import Project
 
@@ -78,8 +78,8 @@ def warnings(project: Project) -> list[str]:
         f"the erasure of {one.subject[:16]} is not finished: {one.problem or 'it has begun'}"
         for one in erasure.pending(project)
     ]
-    shifted = shift.found(project)
-    return found if shifted is None else [*found, shifted]
+    more = (tracking.problem(project), shift.found(project))
+    return [*found, *(one for one in more if one is not None)]
 
 
 def _waiting(project: Project) -> int:

@@ -118,7 +118,8 @@ def fold(project: Project, job: Job, report: Report = unheard) -> Challenger:
     total = sum(schedule_of(project.settings).updates(len(part)) for part in parts)
     saved = said = time.monotonic()
     with Meter(learner) as meter:
-        for place in _learn(meter, fair.batch, parts, project.settings, job, order, start):
+        closes = _closes(project.settings, job)
+        for place in learn(meter, fair.batch, parts, project.settings, order, start, closes=closes):
             now = time.monotonic()
             if now - saved >= project.settings.update.checkpoint_seconds:
                 _save(learner, job, place, spent + meter.cost, path_of(project, job))
@@ -156,6 +157,47 @@ def schedule_of(settings: Settings) -> Schedule:
     return Schedule(said.batch_size, epochs=said.epochs, steps=said.steps)
 
 
+def learn(
+    learner: Meter,
+    batch: Batch,
+    parts: list[Tensor],
+    settings: Settings,
+    order: int,
+    start: Place = Place(),
+    *,
+    closes: bool,
+) -> Iterator[Place]:
+    """Yield the place after each batch, and after each group when it has been closed.
+
+    Args:
+        learner: learns, measured.
+        batch: all rows of the update.
+        parts: rows (index) of each group, see `groups`.
+        settings: batch size and passes.
+        order: seed of the order of rows.
+        start: go on from here.
+        closes: whether a task ends after each group.
+    """
+    place, schedule = start, schedule_of(settings)
+    for number in range(start.group, len(parts)):
+        part = parts[number]
+        draws = Rows(part, batch.y[part]).batches(
+            schedule.batch_size,
+            seed=order + number,
+            epochs=schedule.epochs,
+            steps=schedule.steps,
+            start=place.batch,
+        )
+        for draw in draws:
+            learner.observe(replace(_picked(batch, draw.x), new=draw.new))
+            place = Place(number, place.batch + 1, place.done + 1)
+            yield place
+        if closes:
+            learner.consolidate([batch[rows] for rows in part.split(CLOSING)])
+        place = Place(number + 1, 0, place.done)
+        yield place
+
+
 def path_of(project: Project, job: Job) -> Path:
     """The checkpoint of a job in progress."""
     return project.directory / "work" / checkpoint_name(job.id)
@@ -181,36 +223,6 @@ def _parent(project: Project) -> Version | None:
     if not project.settings.retention.raw and last is not None and last.state == "undecided":
         return last  # the rows that it learnt are gone: what it knows of them is all there is
     return champion
-
-
-def _learn(
-    learner: Meter,
-    batch: Batch,
-    parts: list[Tensor],
-    settings: Settings,
-    job: Job,
-    order: int,
-    start: Place,
-) -> Iterator[Place]:
-    """Yield the place after each batch, and after each group when it has been closed."""
-    place, schedule = start, schedule_of(settings)
-    for number in range(start.group, len(parts)):
-        part = parts[number]
-        draws = Rows(part, batch.y[part]).batches(
-            schedule.batch_size,
-            seed=order + number,
-            epochs=schedule.epochs,
-            steps=schedule.steps,
-            start=place.batch,
-        )
-        for draw in draws:
-            learner.observe(replace(_picked(batch, draw.x), new=draw.new))
-            place = Place(number, place.batch + 1, place.done + 1)
-            yield place
-        if _closes(settings, job):
-            learner.consolidate([batch[rows] for rows in part.split(CLOSING)])
-        place = Place(number + 1, 0, place.done)
-        yield place
 
 
 def _among(found: Examples, where: NDArray[np.int64]) -> Examples:

@@ -22,7 +22,17 @@ from types import FrameType
 import torch
 
 from perdure.errors import PerdureError
-from perdure.live import erasure, evaluation, keeping, ledger, rebuild, triggers, update, watch
+from perdure.live import (
+    erasure,
+    evaluation,
+    keeping,
+    ledger,
+    rebuild,
+    tracking,
+    triggers,
+    update,
+    watch,
+)
 from perdure.live.alone import alone
 from perdure.live.conclusion import conclude, settle
 from perdure.live.jobs import Job
@@ -42,6 +52,7 @@ def turn(project: Project, report: Report = unheard) -> Job | None:
         The job that was done, ended, or None where there was nothing to do.
     """
     now = time.time()
+    tracking.begin(project)
     erasure.finish(project)
     project.labels.expire(now)
     watch.advance(project, now)
@@ -92,6 +103,7 @@ def perform(project: Project, job: Job, report: Report = unheard) -> Job:
         log.exception("job %d failed", job.id)
     update.path_of(project, job).unlink(missing_ok=True)
     keeping.tidy(project)
+    tracking.begin(project)
     return project.jobs.get(job.id)
 
 

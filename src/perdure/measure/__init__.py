@@ -1,5 +1,6 @@
 """Functions of results: accuracy, transfer, forgetting, cost, calibration, plasticity."""
 
+from perdure.measure import flops  # torch's counter learns of decompositions
 from perdure.measure.calibration import (
     ReliabilityBin,
     brier_score,
@@ -24,6 +25,13 @@ from perdure.measure.diagnostics import (
     stable_rank,
 )
 from perdure.measure.flips import Flips, count_flips
+from perdure.measure.lifecycle import (
+    LifeCycle,
+    LifeCycleSavings,
+    Moment,
+    Saved,
+    life_cycle_savings,
+)
 from perdure.measure.matrix import AccuracyMatrix
 from perdure.measure.meter import Meter, peak_memory_bytes
 from perdure.measure.prequential import Prequential, SlicedPrequential
@@ -33,9 +41,13 @@ __all__ = [
     "Cost",
     "Difference",
     "Flips",
+    "LifeCycle",
+    "LifeCycleSavings",
     "Meter",
+    "Moment",
     "Prequential",
     "ReliabilityBin",
+    "Saved",
     "Savings",
     "Share",
     "SlicedPrequential",
@@ -45,6 +57,8 @@ __all__ = [
     "dormant_share",
     "effective_rank",
     "expected_calibration_error",
+    "flops",
+    "life_cycle_savings",
     "negative_log_likelihood",
     "paired_difference",
     "peak_memory_bytes",

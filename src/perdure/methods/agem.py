@@ -83,7 +83,7 @@ class AGEM(Method):
     def settle(self, step: Step) -> None:
         """Write this update's new rows, where every update writes."""
         if self.write == "step":
-            self.memory.add(step.batch.fresh())
+            self.memory.add(step.incoming.fresh())
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
         """Write the rows of the task that ended, where boundaries write."""
@@ -92,7 +92,7 @@ class AGEM(Method):
 
     def _past(self, step: Step) -> Batch | None:
         """Rows drawn from the memory, but for those of the tasks that are coming in."""
-        rows, current = self.memory.sample(self.rows), step.current_rows()[0].task
+        rows, current = self.memory.sample(self.rows), step.incoming.task
         if rows is not None and rows.task is not None and current is not None:
             incoming = {*current.tolist()}
             past = [task not in incoming for task in rows.task.tolist()]

@@ -62,5 +62,5 @@ class DER(Method):
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time, with what the model answered."""
-        fresh = step.batch.fresh()
+        fresh = step.incoming.fresh()
         self.memory.add(fresh.with_extras(outputs=step.outputs[: len(fresh)]))

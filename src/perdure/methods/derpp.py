@@ -80,5 +80,5 @@ class DERpp(Method):
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time, with what the model answered."""
-        fresh = step.batch.fresh()
+        fresh = step.incoming.fresh()
         self.memory.add(fresh.with_extras(outputs=step.outputs[: len(fresh)]))

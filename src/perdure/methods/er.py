@@ -85,13 +85,13 @@ class ER(Method):
         drawn = memory.sample(rows) if len(memory) > rows else memory.rows()
         if drawn is None or isinstance(share, str):
             return drawn
-        incoming = float(step.batch.weights()[: step.current].sum())
+        incoming = float(step.incoming.weights().sum())
         return drawn.weighted(share / (1 - share) * incoming / len(drawn))
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time."""
         if self.write == "step":
-            self.memory.add(step.batch.fresh())
+            self.memory.add(step.incoming.fresh())
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
         """Remember rows of the task that ended."""

@@ -61,7 +61,7 @@ class ERACE(Method):
 
     def loss(self, step: Step) -> Tensor:
         """The mean over incoming rows and the mean over recalled ones, each row by its weight."""
-        absent = self._seen(step).index_fill(0, step.batch.y[: step.current], False)
+        absent = self._seen(step).index_fill(0, step.incoming.y, False)
         logits = step.outputs.clone()  # (n, classes)
         logits[: step.current].masked_fill_(absent, torch.finfo(logits.dtype).min)
         each = step.learner.loss(logits, step.batch.y, reduction="none")
@@ -72,7 +72,7 @@ class ERACE(Method):
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time, and their classes."""
         self.seen = self._seen(step).index_fill(0, step.batch.y, True)
-        self.memory.add(step.batch.fresh())
+        self.memory.add(step.incoming.fresh())
 
     def _seen(self, step: Step) -> Tensor:
         """Mask (classes,) of the classes seen before this update."""

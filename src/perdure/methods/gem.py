@@ -74,11 +74,11 @@ class GEM(Method):
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time."""
-        self.memory.add(step.batch.fresh())
+        self.memory.add(step.incoming.fresh())
 
     def _past(self, step: Step) -> list[Batch]:
         """What the memory holds of each task that the incoming rows do not belong to."""
-        current = step.current_rows()[0].task
+        current = step.incoming.task
         if current is None:
             raise InvalidValue("GEM got a batch without task ids; observe Batch(x, y, task=...)")
         past = sorted({*self.memory.groups()} - {*current.tolist()})

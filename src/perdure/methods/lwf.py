@@ -72,7 +72,7 @@ class LwF(Method):
         if self.old_tasks:
             outputs, taught = answers_by_task(learner, self.teacher, inputs, self.old_tasks)
         else:
-            _, outputs = step.current_rows()
+            outputs = step.outputs[: step.current]
             taught = learner.recite(self.teacher, inputs, None)
         past = len(self.old_tasks) or learner.consolidations
         strength = past if self.strength == "tasks" else self.strength
@@ -81,7 +81,7 @@ class LwF(Method):
     def settle(self, step: Step) -> None:
         """Note which outputs and tasks there are."""
         self.width = step.outputs.shape[1]
-        task = step.current_rows()[0].task
+        task = step.incoming.task
         if task is not None:
             self.tasks = sorted({*self.tasks, *task.tolist()})
 

@@ -28,19 +28,21 @@ class Blocks(nn.ModuleList):
 
     Args:
         in_features: d, the width of the representation.
+        bias: whether the layers have biases.
     """
 
     like: Tensor
 
-    def __init__(self, in_features: int) -> None:
+    def __init__(self, in_features: int, bias: bool = True) -> None:
         super().__init__()
         self.in_features = in_features
+        self.bias = bias
         # An empty tensor follows .to(), so that even the first block knows where to go.
         self.register_buffer("like", torch.empty(0), persistent=False)
 
     def add(self, rows: int) -> None:
         """Append a block of `rows` outputs, where the module is."""
-        self.append(nn.Linear(self.in_features, rows).to(self.like))
+        self.append(nn.Linear(self.in_features, rows, self.bias).to(self.like))
 
     def forward(self, features: Tensor, learning: Sequence[bool] | None = None) -> Tensor:  # (n, k)
         """The outputs of all blocks side by side; a block not `learning` gets no gradient."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from perdure.batch import Batch
 from perdure.errors import UnseenClass, check_range
@@ -51,6 +51,10 @@ class FixedHead(nn.Linear):
                 f"{self.out_features - 1}; give it more classes, or use a GrowingHead"
             )
         return False
+
+    def by_label(self) -> dict[int, Tensor]:
+        """Views of the weights (d,) of each label's output, by label."""
+        return dict(enumerate(self.weight))
 
     def plan(self) -> None:
         """Nothing was grown."""

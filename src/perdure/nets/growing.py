@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from perdure.batch import Batch
-from perdure.errors import check_range
-from perdure.nets.blocks import MASKED, Blocks, distinct, integers, missing
+from perdure.nets.labels import LabelHead
 
 
-class GrowingHead(nn.Module):
+class GrowingHead(LabelHead):
     """Linear outputs from features (n, d) for every label seen so far, in columns by label id.
 
     New labels of a batch append one block; old blocks keep their tensors bit for bit, and their
@@ -29,6 +24,8 @@ class GrowingHead(nn.Module):
         InvalidValue: a width below 1, or a negative label.
 
     Example:
+        >>> import torch
+        >>> from perdure import Batch
         >>> head = GrowingHead(2)
         >>> head.grow(Batch(torch.zeros(2, 2), torch.tensor([3, 1])))
         True
@@ -36,64 +33,9 @@ class GrowingHead(nn.Module):
         ([1, 3], torch.Size([1, 4]))
     """
 
-    takes_task: ClassVar[bool] = False
-    columns: Tensor  # (width,) int64: 1 + the position among the outputs; 0 is MASKED
-
     def __init__(self, features: int, classes: int | Iterable[int] = ()) -> None:
-        super().__init__()
-        check_range("GrowingHead", "features", features, 1, float("inf"))
-        self.in_features = features
-        self.blocks = Blocks(features)
-        self._plan: list[list[int]] = []
-        self._seen: set[int] = set()
-        self._ordered = True
-        # A buffer, so that a teacher's snapshot answers in the columns that it knew.
-        self.register_buffer("columns", torch.empty(0, dtype=torch.int64), persistent=False)
-        self._add(distinct(classes))
-
-    @property
-    def labels(self) -> list[int]:
-        """The labels that have outputs, in the order of the blocks' rows."""
-        return [label for labels in self._plan for label in labels]
+        super().__init__(features, classes)
 
     def forward(self, features: Tensor) -> Tensor:  # (n, width)
         """The outputs of features (n, d); no columns at all before the first label."""
-        outputs: Tensor = self.blocks(features)  # (n, labels)
-        if not self._ordered:
-            return F.pad(outputs, (1, 0), value=MASKED).index_select(1, self.columns)
-        width = len(self.columns)
-        return outputs if width == outputs.shape[1] else outputs[:, :width]
-
-    def grow(self, batch: Batch) -> bool:
-        """Append a block for the labels that have no output yet.
-
-        Raises:
-            InvalidValue: `y` is not one integer from 0 a row.
-        """
-        return self._add(distinct(set(integers(batch.y, "y")) - self._seen))
-
-    def plan(self) -> list[list[int]]:
-        """The labels of each block, in the order in which they grew."""
-        return [list(labels) for labels in self._plan]
-
-    def rebuild(self, plan: list[list[int]]) -> None:
-        """Append the blocks of `plan` that are not here yet.
-
-        Raises:
-            CheckpointMismatch: what has grown here is not how the plan begins.
-        """
-        for labels in missing(self._plan, plan):
-            self._add(labels)
-
-    def _add(self, labels: list[int]) -> bool:
-        if not labels:
-            return False
-        self.blocks.add(len(labels))
-        self._plan.append(labels)
-        self._seen.update(labels)
-        columns = torch.zeros(1 + max(self._seen), dtype=torch.int64)
-        columns[self.labels] = torch.arange(1, 1 + len(self._seen))
-        self.columns = columns.to(self.columns.device)
-        # Where labels came as 0, 1, 2, ... the outputs stand in their columns already.
-        self._ordered = self.labels == list(range(len(self._seen)))
-        return True
+        return self.arranged(self.blocks(features))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from perdure.bench import presets
 from perdure.bench.report.figure import colours, dashes
 from perdure.bench.report.group import groups
+from perdure.bench.report.template import rendered
 from perdure.bench.result import Record, Result
 from perdure.bench.table import MEASURES, Line, cell, lines
-from perdure.errors import InvalidValue, require
+from perdure.errors import InvalidValue
 
 SHARED = (
     "data",
@@ -58,25 +58,24 @@ def page(records: Sequence[Record], title: str, lead: str) -> str:
         raise InvalidValue("no run has finished, so there is nothing to report")
     found = lines(records)
     colour = colours([line.label for line in found])
-    jinja = require("jinja2", "lab")
-    environment = jinja.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja.StrictUndefined
-    )
     shared, configuration = _configuration(found)
-    template = environment.from_string((files(__name__) / "page.html.j2").read_text("utf-8"))
-    text: str = template.render(
-        title=title,
-        lead=lead,
-        groups=groups(found, colour),
-        measures=MEASURES,
-        cell=cell,
-        colour=colour,
-        dash={line.label: " ".join(str(2 * on) for on in dashes(line.method)) for line in found},
-        shared=shared,
-        configuration=configuration,
-        environment=dict(results[0].environment),
+    return rendered(
+        "page.html.j2",
+        {
+            "title": title,
+            "lead": lead,
+            "groups": groups(found, colour),
+            "measures": MEASURES,
+            "cell": cell,
+            "colour": colour,
+            "dash": {
+                line.label: " ".join(str(2 * on) for on in dashes(line.method)) for line in found
+            },
+            "shared": shared,
+            "configuration": configuration,
+            "environment": dict(results[0].environment),
+        },
     )
-    return text
 
 
 def _configuration(found: Sequence[Line]) -> tuple[str, list[tuple[Line, str, str]]]:

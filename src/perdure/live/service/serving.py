@@ -295,7 +295,7 @@ class Server:
         made = Served(
             version=held.version,
             digest=held.digest,
-            learner=self.project.load(held.version),
+            learner=self.project.load(held.version, cached=False),
             schema=self.project.schema,
             classes=tuple(self.project.classes()),
             loaded=time.time(),

@@ -10,6 +10,7 @@ from perdure.errors import InvalidValue
 from perdure.streams.data.arrays import arrays
 from perdure.streams.data.cifar10 import cifar10
 from perdure.streams.data.cifar100 import cifar100
+from perdure.streams.data.clinc150 import clinc150
 from perdure.streams.data.digits import digits
 from perdure.streams.data.fashion_mnist import fashion_mnist
 from perdure.streams.data.image_folder import image_folder
@@ -24,6 +25,7 @@ __all__ = [
     "as_data",
     "cifar10",
     "cifar100",
+    "clinc150",
     "digits",
     "fashion_mnist",
     "image_folder",
@@ -38,6 +40,7 @@ FROM_FILES: dict[str, Callable[[str | Path | None], Data]] = {
     "mnist": mnist,
     "cifar-10": cifar10,
     "cifar-100": cifar100,
+    "clinc150": clinc150,
 }
 
 
@@ -45,7 +48,7 @@ def load(name: str, folder: str | Path | None = None) -> Data:
     """A public data set by its name.
 
     Args:
-        name: "digits", "fashion-mnist", "mnist", "cifar-10" or "cifar-100".
+        name: "digits", "fashion-mnist", "mnist", "cifar-10", "cifar-100" or "clinc150".
         folder: where its files are looked for first; digits come with scikit-learn and need none.
 
     Raises:
