@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers check bench reproduce fmt clean
+.PHONY: help demo test lint types layers check bench reproduce docs fmt clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1: \2/p' Makefile
@@ -38,6 +38,9 @@ bench: $(STAMP) ## measure speed on this machine
 
 reproduce: $(STAMP) ## run the published comparisons again and write benchmarks/results
 	$(BIN)/python benchmarks/reproduce.py
+
+docs: $(STAMP) ## write the methods' cards from docstrings and measurements
+	$(BIN)/python docs/cards.py
 
 fmt: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff format

@@ -1,6 +1,6 @@
 """Write docs/methods: a card for each method, and the page that says which one to take.
 
-    make docs
+    make docs                   # or python docs/cards.py FOLDER
 
 A card is the method's docstring, with what was measured beside it. Numbers come from
 benchmarks/results/methods.json, which `python benchmarks/methods.py` writes, and from nowhere
@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,4 +203,4 @@ def markdown(doc: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:2]))

@@ -212,6 +212,26 @@ def test_every_block_of_the_guide_runs(root: Path) -> None:
     exec("\n".join(blocks), {"__name__": "guide"})  # noqa: S102  the guide's own code
 
 
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "howto").glob("*.md")), ids=lambda p: p.stem
+)
+def test_every_block_of_a_how_to_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order and in one namespace, from the checkout's folder."""
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+    assert blocks
+    exec("\n".join(blocks), {"__name__": page.stem})  # noqa: S102  the page's own code
+
+
+def test_the_cards_are_what_the_docstrings_and_measurements_say(tmp_path: Path) -> None:
+    """`make docs` was run after the last change of either."""
+    script = ROOT / "docs" / "cards.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    written = {path.name: path.read_text("utf-8") for path in tmp_path.glob("*.md")}
+    kept = {path.name: path.read_text("utf-8") for path in (ROOT / "docs/methods").glob("*.md")}
+    assert written == kept
+
+
 def test_the_example_of_the_readme_runs(root: Path) -> None:
     """A network forgets, then remembers."""
     script = root / "examples" / "forget_and_remember.py"
