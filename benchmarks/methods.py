@@ -17,12 +17,13 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import track
 
-from perdure.bench import Experiment, finished, lines, pending, run_grid
+from perdure.bench import Experiment, Record, finished, lines, pending, run_grid
 from perdure.bench.grids import grid
 from perdure.bench.presets import PRESETS
 from perdure.bench.running import environment
@@ -31,6 +32,7 @@ from perdure.folding import Schedule
 
 HERE = Path(__file__).parent
 BASE = Experiment("fashion-mnist", schedule=Schedule(batch_size=64, epochs=1))
+SLOW = ("l2p", "prompts")
 SCENARIOS = ("task", "domain", "class")
 
 
@@ -39,18 +41,26 @@ def main(
     seeds: int = typer.Option(5, help="runs of each"),
     folder: Path = typer.Option(HERE / "results" / "methods", help="where runs are kept"),  # noqa: B008
     workers: int = typer.Option(2, help="processes at a time"),
+    summary: bool = typer.Option(False, help="only summarise what is there"),
 ) -> None:
     """Run what is missing, and summarise all that is there."""
-    names = methods.split(",") if methods else list(PRESETS)
-    wanted = grid(BASE, names, SCENARIOS, range(seeds))
-    # One seed of everything first: a table with every method is worth more than a few in full.
-    wanted.sort(key=lambda experiment: experiment.seed)
-    left = len(pending(wanted, folder))
-    for _ in track(run_grid(wanted, folder, workers), f"{left} runs", left, console=Console()):
-        pass
-    every = grid(BASE, list(PRESETS), SCENARIOS, range(seeds))
-    held = in_order(finished(every, folder))
-    summary = {
+    if not summary:
+        names = methods.split(",") if methods else list(PRESETS)
+        wanted = grid(BASE, names, SCENARIOS, range(seeds))
+        # One seed of everything first: a table with every method is worth more than a few in full.
+        # The transformers, whose runs take ten times as long, come last.
+        wanted.sort(key=lambda experiment: (experiment.method in SLOW, experiment.seed))
+        left = len(pending(wanted, folder))
+        for _ in track(run_grid(wanted, folder, workers), f"{left} runs", left, console=Console()):
+            pass
+    held = in_order(finished(grid(BASE, list(PRESETS), SCENARIOS, range(seeds)), folder))
+    text = json.dumps(_summary(held), indent=1)
+    (folder.parent / "methods.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _summary(records: list[Record]) -> dict[str, Any]:
+    found = [line for line in lines(records) if line.results or "refused" in line.reason]
+    return {
         "commit": _commit(),
         "environment": environment(),
         "protocol": " ".join((__doc__ or "").split("\n\n")[2].split()),
@@ -61,14 +71,13 @@ def main(
                 "seeds": len(line.results),
                 "reason": line.reason,
                 "measures": {
-                    name: None if found is None else {"mean": found.mean, "std": found.std}
-                    for name, found in line.summaries.items()
+                    name: None if one is None else {"mean": one.mean, "std": one.std}
+                    for name, one in line.summaries.items()
                 },
             }
-            for line in lines(held)
+            for line in found
         ],
     }
-    (folder.parent / "methods.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 
 def _commit() -> str:

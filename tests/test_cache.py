@@ -246,3 +246,73 @@ def test_looking_up_twenty_thousand_rows_takes_a_moment(tmp_path):
     start = time.process_time()
     cache.features(x, Counting(384))
     assert time.process_time() - start < 0.7
+
+
+@pytest.mark.parametrize("kept", [0, 5, HEAD.itemsize - 1, HEAD.itemsize, HEAD.itemsize + 60])
+def test_a_file_that_was_torn_in_its_beginning_is_begun_anew(tmp_path, kept):
+    """Less than a head and its entries says nothing; features are right and held again."""
+    encode, x = Counting(), rows(*range(9))
+    cache = FeatureCache(tmp_path, "counting", 3, capacity=12)
+    cache.features(x, encode)
+    os.truncate(cache.path, kept)
+    again = FeatureCache(tmp_path, "counting", 3, capacity=12)
+    assert torch.equal(Counting()(x), again.features(x, encode))
+    encode.rows = 0
+    assert torch.equal(Counting()(x), again.features(x, encode))
+    assert (0, 9) == (encode.rows, len(again))
+
+
+def test_a_view_that_was_open_while_the_file_was_torn_goes_on(tmp_path):
+    """What it knows of the file is no promise: what is not there any more is made anew."""
+    encode, x = Counting(), rows(*range(9))
+    cache = FeatureCache(tmp_path, "counting", 3, capacity=12)
+    cache.features(x, encode)
+    os.truncate(cache.path, cache.path.stat().st_size - 40)
+    encode.rows = 0
+    assert torch.equal(Counting()(x), cache.features(x, encode))
+    assert 4 == encode.rows  # 40 bytes of rows of 12
+
+
+def test_an_encoder_that_fails_leaves_the_file_as_it_was(tmp_path):
+    """Rows that it had made before are held, and nothing is where the failure was."""
+
+    def fails(x):
+        raise MemoryError("no room")
+
+    cache = FeatureCache(tmp_path, "counting", 3)
+    with pytest.raises(MemoryError):
+        cache.features(rows(1), fails)
+    assert 0 == len(cache)
+    cache.features(rows(1, 2), Counting())
+    before = cache.path.read_bytes()
+    with pytest.raises(MemoryError):
+        cache.features(rows(2, 3), fails)
+    assert before == cache.path.read_bytes()
+    assert torch.equal(Counting()(rows(2, 1)), cache.features(rows(2, 1), fails))
+
+
+def test_more_rows_than_slots_in_one_call_are_all_answered(tmp_path):
+    """The last ones are held; the file is not larger for it."""
+    cache = FeatureCache(tmp_path, "counting", 3, capacity=7)
+    x, encode = rows(*range(600)), Counting()
+    assert torch.equal(Counting()(x), cache.features(x, encode))
+    assert (600, 7) == (encode.rows, len(cache))
+    encode.rows = 0
+    cache.features(x[-7:], encode)
+    assert 0 == encode.rows
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 8), st.lists(st.integers(0, 12), min_size=1, max_size=40))
+def test_the_rows_that_are_held_are_the_last_new_ones(capacity, numbers):
+    """Against a list: first in, first out, and a row that is asked for again is not moved."""
+    encode, model = Counting(), []
+    with tempfile.TemporaryDirectory() as folder:
+        cache = FeatureCache(folder, "counting", 3, capacity)
+        for number in numbers:
+            encode.rows = 0
+            cache.features(rows(number), encode)
+            assert (number not in model) == encode.rows
+            if number not in model:
+                model = [*model, number][-capacity:]
+            assert len(model) == len(cache)

@@ -15,7 +15,7 @@ from perdure.bench.presets import PRESETS
 from perdure.errors import Impossible
 from perdure.folding import Schedule
 from perdure.learner import Learner
-from perdure.nets import CNN, MLP, ProgressiveNet, ResNet18
+from perdure.nets import CNN, MLP, Flat, NoHead, ProgressiveNet, ResNet18
 
 SCENARIOS = ("task", "domain", "class")
 
@@ -82,6 +82,17 @@ def test_networks_go_by_their_names(small: Experiment) -> None:
     columns = network(replace(small, scenario="task", method="progressive", hidden=(7, 5)))
     assert isinstance(columns, ProgressiveNet)
     assert (64, 7, 5) == columns.widths
+
+
+def test_what_wants_fixed_features_has_the_inputs_for_them(small: Experiment) -> None:
+    """A network that never learnt says less than its inputs: a head on them, trained or absent."""
+    trained = network(replace(small, method="feature-replay"))
+    assert isinstance(trained.backbone, Flat)
+    assert all(parameter.requires_grad for parameter in trained.head.parameters())
+    assert (64, 10) == (trained.head.in_features, trained.head.out_features)
+    closed = network(replace(small, method="slda"))
+    assert isinstance(closed.backbone, Flat)
+    assert isinstance(closed.head, NoHead)
 
 
 def test_optimisers_go_by_their_names(small: Experiment) -> None:

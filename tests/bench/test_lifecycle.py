@@ -212,3 +212,77 @@ def test_a_matrix_of_small_batches_is_refused(tmp_path: Path) -> None:
         run(small)
     with pytest.raises(Impossible, match="'nic' brings classes into one label space"):
         life(replace(small, scenario="domain"), tmp_path)
+
+
+def test_what_is_saved_is_what_can_be_worked_out_by_hand(tmp_path: Path) -> None:
+    """Sixteen batches of five rows: a linear head of c outputs takes 4 x 5 x width x c an update.
+
+    Retraining makes t updates at batch t, and both answer one row, 2 x width x c.
+    """
+    even = nic(blobs(), 16, 1)
+    assert {5} == {len(task.train) for task in even}
+    once, again = (
+        live_through(learner(method), even, Schedule(5), tmp_path / f"{name}.json", name=name)
+        for name, method in (("once", Naive()), ("again", Joint()))
+    )
+    for t, (a, b) in enumerate(zip(once.moments, again.moments, strict=True), 1):
+        assert (20 + 2) * WIDTH * a.classes == a.cost.flops
+        assert (20 * t + 2) * WIDTH * b.classes == b.cost.flops
+    saved = life_cycle_savings(once, again).flops
+    assert 1 - 22 / 322 == pytest.approx(saved.last)
+    spent = [
+        sum((20 * n + 2) * m.classes for n, m in zip(updates, once.moments, strict=True))
+        for updates in ([1] * 16, range(1, 17))
+    ]
+    assert 1 - spent[0] / spent[1] == pytest.approx(saved.whole)
+
+
+def test_a_checkpoint_of_another_life_is_refused_before_anything_is_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is in progress as after its end; and it is still there for its own."""
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "x.json"
+    with pytest.raises(KeyboardInterrupt):
+        live_through(learner(Naive()), stream(), ONCE, path, name="x", progress=stop)
+    for other, seed, every in ((ER(), 0, 1), (Naive(), 1, 1), (Naive(), 0, 2)):
+        fresh = learner(other)
+        with pytest.raises(CheckpointMismatch, match="name another file"):
+            live_through(fresh, stream(), ONCE, path, name="x", seed=seed, every=every)
+        assert 0 == fresh.updates
+    assert 11 == len(live_through(learner(Naive()), stream(), ONCE, path, name="x").moments)
+
+
+def test_looking_at_accuracy_changes_nothing_that_is_learnt_or_paid(tmp_path: Path) -> None:
+    """Often or seldom: the same last accuracy, the same FLOPs at every batch."""
+    often, seldom = (
+        live_through(
+            learner(ER(capacity=12)), stream(), ONCE, tmp_path / f"{k}.json", name="x", every=k
+        )
+        for k in (1, 5)
+    )
+    assert often.final_accuracy() == seldom.final_accuracy()
+    flops = [[moment.cost.flops for moment in life.moments] for life in (often, seldom)]
+    assert flops[0] == flops[1]
+
+
+@pytest.mark.parametrize("place", range(1, 11, 3))
+def test_wherever_a_life_is_stopped_it_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """A penalty whose importance is summed over batches, stopped before and after classes came."""
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+
+    def stop(done: int, total: int) -> None:
+        if done == place:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "part.json"
+    with pytest.raises(KeyboardInterrupt):
+        live_through(learner(SI()), stream(), ONCE, path, name="x", progress=stop)
+    again = live_through(learner(SI()), stream(), ONCE, path, name="x")
+    assert without_time(lived(tmp_path, SI(), "x")) == without_time(again)

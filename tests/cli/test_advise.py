@@ -21,7 +21,9 @@ from typer.testing import CliRunner
 
 from perdure.advise.advice import advise as advised
 from perdure.advise.answers import options
+from perdure.advise.architecture import NAMES, Architecture
 from perdure.advise.questions import QUESTIONS, Situation
+from perdure.advise.render import LETTERS
 from perdure.cli.advise import advise
 from perdure.errors import InvalidValue
 
@@ -114,11 +116,18 @@ def test_a_column_without_a_sample_is_refused() -> None:
 
 
 def test_the_table_of_what_fits_what_is_printed() -> None:
-    """Under either policy."""
-    assert "FGMPO" in said("--table")
-    rows = {line.split()[0]: line for line in said("--table", "--no-keep-raw").splitlines() if line}
-    assert rows["er"].split()[1:] == ["·····"] * 4
-    assert rows["si"].split()[1:] == ["FGMPO", "FG··O", "FG··O", "·····"]
+    """A letter where it fits and a dot where not, under either policy; letters are explained."""
+    text = said("--table", "--no-keep-raw")
+    assert all(f"{letter}  {NAMES[one]}" in text for one, letter in LETTERS.items())
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
+    assert rows["er"] == ["·" * len(LETTERS)] * 4
+    assert "·" * len(LETTERS) not in said("--table").split("er ")[1].split()[:3]
+    trained = {**LETTERS, Architecture.HEADLESS: "·"}
+    untold = {one: "·" if one.needs_task else letter for one, letter in trained.items()}
+    task, *others, free = rows["si"]
+    assert "".join(trained.values()) == task
+    assert ["".join(untold.values())] * 2 == others
+    assert "·" * len(LETTERS) == free
 
 
 def test_the_table_as_json_has_every_reason() -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.live import tiny
 
 from perdure import checkpoint
 from perdure.errors import InvalidValue
+from perdure.live import evaluation
 from perdure.live.exporting import Form, export
 from perdure.live.project import Project
 from perdure.live.refusals import NotFound
@@ -117,3 +119,68 @@ def test_a_graph_has_no_parts(project: Project, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="a graph is whole"):
         export(project, 1, tmp_path / "out", "model", "onnx")
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["safetensors", "torch-export"])
+def test_a_dry_run_says_the_same_and_writes_nothing(
+    project: Project, tmp_path: Path, form: Form
+) -> None:
+    """But for checksums and answers of what was not written."""
+    said = export(project, 1, tmp_path / "out", form=form, write=False)
+    assert [] == list(tmp_path.iterdir())
+    done = export(project, 1, tmp_path / "out", form=form)
+    assert said == {key: done[key] for key in said}
+    assert {"files"} <= done.keys() - said.keys() <= {"files", "graph"}
+
+
+def test_an_export_that_fails_leaves_no_directory(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the target nor what was begun beside it; the next one goes through."""
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("perdure.live.exporting.digest_of", broken)
+        with pytest.raises(OSError, match="disk is full"):
+            export(project, 1, tmp_path / "out")
+    assert [] == list(tmp_path.iterdir())
+    export(project, 1, tmp_path / "out")
+    assert ["out"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_what_a_killed_export_left_is_in_nobody_s_way(project: Project, tmp_path: Path) -> None:
+    """A half-written folder beside the target goes, and nothing of it is in the new one."""
+    left = tmp_path / ".out.part"
+    left.mkdir()
+    (left / "half.safetensors").write_bytes(b"half")
+    said = export(project, 1, tmp_path / "out", "model")
+    assert "half.safetensors" not in said["files"]
+    assert ["out"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_model_without_a_backbone_says_so(tmp_path: Path) -> None:
+    """And what to do; the model as a whole goes out all the same."""
+    with tiny.project(tmp_path / "state") as held:
+        held.log.append(tiny.rows(0, 40)).result()
+        tiny.updated(held)
+        with pytest.raises(InvalidValue, match=r"no `backbone`; wrap it in"):
+            export(held, 1, tmp_path / "out", "backbone")
+        assert not (tmp_path / "out").exists()
+        export(held, 1, tmp_path / "out", "model")
+
+
+def test_a_graph_is_compared_on_the_rows_that_are_held_out(tmp_path: Path) -> None:
+    """All of them, where they are fewer than it takes; and none of them is in what is written."""
+    with tiny.project(tmp_path / "state") as held:
+        held.log.append(tiny.rows(0, 60)).result()
+        tiny.updated(held)
+        questions = evaluation.read(held)
+        said = export(held, 1, tmp_path / "out", form="torch-export")
+        assert len(questions.x) == said["graph"]["rows"] > 5
+        assert 1.0 == said["graph"]["same_label"]
+        data = (tmp_path / "out" / "model.pt2").read_bytes()
+        assert not any(row.numpy().tobytes() in data for row in questions.x)
+        graph = torch.export.load(tmp_path / "out" / "model.pt2").module()
+        assert torch.allclose(held.load(1).predict(questions.x), graph(questions.x), atol=1e-5)

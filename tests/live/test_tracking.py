@@ -174,3 +174,15 @@ def test_the_verb_sends_at_once_and_says_what_came_of_it(project: Project) -> No
     failed = runner.invoke(cli.app, ["track", *where])
     assert 1 == failed.exit_code
     assert "tensorboard:board: told up to update 1" in failed.stdout
+
+
+def test_the_verb_says_where_there_is_nothing_to_tell(tmp_path: Path) -> None:
+    """Before the first update, and where nobody asked for trackers."""
+    runner = CliRunner()
+    with tiny.project(tmp_path / "new", BOARD):
+        pass
+    done = runner.invoke(cli.app, ["track", "-C", str(tmp_path / "new")])
+    assert (0, "no update has ended yet") == (done.exit_code, done.stdout.split(":")[0])
+    tiny.written(tmp_path / "none")
+    refused = runner.invoke(cli.app, ["track", "-C", str(tmp_path / "none")])
+    assert 'put to = ["mlflow"] under [tracking]' in str(refused.exception)

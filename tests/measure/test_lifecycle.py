@@ -147,3 +147,55 @@ def test_two_lives_one_after_the_other_cost_the_sum():
     """Amounts add up and what is held at once takes the larger, as costs do."""
     first, second = retraining(3, 2), retraining(3, 5)
     assert first.cost + second.cost == LifeCycle("both", first.moments + second.moments).cost
+
+
+@given(st.integers(1, 60), st.integers(1, 7), st.integers(1, 7))
+def test_replay_beside_the_incoming_rows_has_a_closed_form(batches, rows, passes):
+    """As many recalled rows as new ones, against t batches of them: 1 - 4 / (n + 1)."""
+    replay = cycle("replay", [2 * rows * passes] * batches)
+    whole = life_cycle_savings(replay, retraining(batches, rows * passes)).flops.whole
+    assert 1 - 4 / (batches + 1) == pytest.approx(whole)
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_retraining_every_so_often_has_a_closed_form(times, every):
+    """At batches k, 2k, ..., mk alone: k m (m+1) / 2 units against those of every batch."""
+    batches = times * every
+    seldom = cycle("seldom", [t if t % every == 0 else 0 for t in range(1, batches + 1)])
+    saved = life_cycle_savings(seldom, retraining(batches, 1))
+    spent = every * times * (times + 1) / 2
+    assert 1 - spent / (batches * (batches + 1) / 2) == pytest.approx(saved.flops.whole)
+    assert 0 == saved.flops.last  # the last batch is one of them
+
+
+@given(st.lists(st.integers(1, 99), min_size=1, max_size=9), st.integers(2, 9))
+def test_shares_do_not_hang_on_the_unit(spent, unit):
+    """FLOPs or giga-FLOPs, seconds or hours."""
+    plain, scaled = (
+        life_cycle_savings(
+            cycle("a", [by * one for one in spent]), cycle("b", [by * 100 for _ in spent])
+        )
+        for by in (1, unit)
+    )
+    assert plain.flops.whole == pytest.approx(scaled.flops.whole)
+    assert plain.seconds.last == pytest.approx(scaled.seconds.last)
+
+
+@given(st.lists(st.integers(1, 99), min_size=2, max_size=9))
+def test_what_is_saved_against_a_third_follows_from_two(spent):
+    """1 - a/c = 1 - (1 - s)(1 - t), where a saves s against b and b saves t against c."""
+    size = len(spent)
+    a, b, c = cycle("a", spent), cycle("b", [50] * size), retraining(size, 30)
+    one, two, both = (life_cycle_savings(*pair).flops for pair in ((a, b), (b, c), (a, c)))
+    assert both.whole == pytest.approx(1 - (1 - one.whole) * (1 - two.whole))
+    assert both.last == pytest.approx(1 - (1 - one.last) * (1 - two.last))
+
+
+def test_the_area_of_a_curve_is_its_mean_where_it_was_looked_at():
+    """Looks at batches 0 and 3: the mean of two, whatever lies between."""
+    looked = cycle("x", [1] * 4, accuracy=[0.2, None, None, 0.8], seen=[0.4, None, None, 0.8])
+    assert 0.6 == pytest.approx(looked.accuracy())
+    assert 0.8 == looked.final_accuracy()
+    unfinished = LifeCycle("x", looked.moments[:3])
+    assert unfinished.final_accuracy() is None
+    assert 0.4 == unfinished.accuracy()

@@ -192,3 +192,44 @@ def test_rows_held_out_are_never_those_to_learn_from(case):
     held = [int(x) for task in stream for batch in task.valid for x in batch.x]
     assert not set(kept) & set(held)
     assert list(range(len(case[0].train_y))) == sorted(kept + held)
+
+
+@given(streams())
+@settings(deadline=None, max_examples=30)
+def test_classes_are_known_before_they_come_again(case):
+    """The first batch's classes are the first of the order; each later one comes in once."""
+    data, stream = case[0], arguments(case)
+    seen, firsts = set(), []
+    for task in stream:
+        firsts += [label for label in task.classes if label not in seen]
+        seen |= set(task.classes)
+    assert sorted(firsts) == sorted(set(data.train_y.tolist()))
+    assert list(stream.tasks[0].classes) == firsts[: len(stream.tasks[0].classes)]
+
+
+@given(streams())
+@settings(deadline=None, max_examples=30)
+def test_sessions_of_one_class_differ_by_a_row_at_most(case):
+    """Each class's rows are dealt evenly, whatever the others have."""
+    data, _, _, classes, _ = case
+    sizes = {}
+    for task in arguments(case):
+        counts = Counter(task.train.labels().tolist())
+        if len(counts) == len(task.classes) and (task.id == 0 or classes == 1):
+            for label, count in counts.items():
+                sizes.setdefault(label, set()).add(count)
+    assert all(max(held) - min(held) <= 1 for held in sizes.values())
+    assert set(sizes) <= set(data.train_y.tolist())
+
+
+def test_a_fifth_of_the_classes_comes_first_and_never_none():
+    """Ten of fifty, two of ten, one of two."""
+    for count, first in ((50, 10), (10, 2), (2, 1)):
+        stream = nic(made([8] * count), 4 * count)
+        assert first == len(stream.tasks[0].classes)
+
+
+def test_a_class_of_one_row_has_one_session():
+    """It is not refused for being rare, and comes once."""
+    stream = nic(made([60, 1, 60]), 20, 1)
+    assert 1 == Counter(label for task in stream for label in task.classes)[1]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.live import tiny
 from typer.testing import CliRunner
 
 from perdure import cli
 from perdure.bench import read_choices
+from perdure.errors import InvalidValue
 
 SMALL = ("--hidden", "8", "--steps", "2", "--methods", "naive,er")
 
@@ -43,3 +45,20 @@ def test_a_fair_search_gives_each_method_its_trials(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert ["naive", "er"] == [one["candidate"]["method"] for one in found["trials"]]
     assert ["packnet"] == list(found["refused"])
+
+
+def test_what_would_be_left_unheard_is_refused(tmp_path: Path) -> None:
+    """Options of the lab beside a directory, and the other way round; each is named."""
+    project = tiny.written(tmp_path / "service")
+    for options, said in (
+        (["-C", str(project), "--steps", "5"], "--steps is for a data set"),
+        (["-C", str(project), "--batch-size", "9"], "--batch-size is for a data set"),
+        (["--write"], "--write is for a live project"),
+        (["--spans", "4"], "--spans is for a live project"),
+        (["--hidden", "8,x"], "--hidden takes whole numbers with commas, not '8,x'"),
+        (["--from", str(tmp_path)], "no search has been there"),
+    ):
+        done = CliRunner().invoke(cli.app, ["tune", *options, "--out", str(tmp_path / "out")])
+        assert isinstance(done.exception, InvalidValue)
+        assert said in str(done.exception)
+    assert not (tmp_path / "out").exists()

@@ -185,6 +185,7 @@ def _show(lives: list[LifeCycle], reference: str, out: Path, console: Console) -
     for cells in (row(life, held) for life in lives):
         table.add_row(*(cells.get(column, "") for column in PRINTED))
     print_whole(table, console)
-    console.print(f"Saved against {name}: over the whole life / at the last batch, percent.")
+    said = f"Saved against {name}: over the whole life / at the last batch, percent. "
+    console.print(f"{said}Gaps: points of accuracy behind it; below zero, ahead.", soft_wrap=True)
     written = write_life_cycles(lives, name, out / "report.html", notes=environment())
     console.print(f"Report: {written}", soft_wrap=True)

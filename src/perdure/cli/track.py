@@ -30,6 +30,7 @@ def track(directory: Directory = HERE, as_json: Json = False) -> None:
             )
         told = send(project)
     lines = [f"{name}: told up to update {job}" for name, job in told.jobs.items()]
-    say(asdict(told), as_json, *lines, *([told.problem] if told.problem else []))
+    lines += [told.problem] if told.problem else []
+    say(asdict(told), as_json, *(lines or ["no update has ended yet: there is nothing to tell"]))
     if told.problem:
         raise typer.Exit(REFUSED)

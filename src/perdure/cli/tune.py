@@ -25,7 +25,7 @@ Names = Annotated[
         "er-ace and der++; of a directory, what is in use."
     ),
 ]
-Data = Annotated[str, typer.Option(help="digits, fashion-mnist, mnist, cifar-10 or cifar-100.")]
+Data = Annotated[str, typer.Option(help="A data set's name, such as digits or fashion-mnist.")]
 Scenario = Annotated[str, typer.Option(help="task, domain, class or free.")]
 Kind = Annotated[str, typer.Option(help="split, permuted, rotated, gradual or shifting.")]
 Tasks = Annotated[int, typer.Option(help="Tasks of the stream.", min=1)]
@@ -44,7 +44,9 @@ Trials = Annotated[int, typer.Option(help="Trials in all, earlier ones included.
 Each = Annotated[
     bool, typer.Option("--each", help="So many trials for each method, to compare methods fairly.")
 ]
-Minutes = Annotated[float, typer.Option(help="Begin no trial after so long; 0 for no limit.")]
+Minutes = Annotated[
+    float, typer.Option(help="Begin no trial after so long; 0 for no limit.", min=0)
+]
 Workers = Annotated[int, typer.Option(help="Processes at a time.", min=1)]
 Prefer = Annotated[
     Literal["accuracy", "forgetting", "cost"],
@@ -54,7 +56,7 @@ Prefer = Annotated[
     ),
 ]
 Limit = Annotated[
-    float, typer.Option(help="The most FLOPs that the winner may have cost; 0 for no limit.")
+    float, typer.Option(help="The most FLOPs that the winner may have cost; 0 for none.", min=0)
 ]
 From = Annotated[
     list[Path] | None,
@@ -69,6 +71,11 @@ Write = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON, and all else to stderr.")]
 
 LAB_METHODS = "naive,ewc,lwf,er,er-ace,der++"
+OF_LAB = (
+    *("data", "scenario", "kind", "tasks", "epochs", "steps", "batch_size"),
+    *("network", "hidden", "optimizer", "lr", "capacity"),
+)
+OF_DIRECTORY = ("spans", "write")
 
 
 def tune(  # noqa: PLR0913, PLR0917  each is an option
@@ -114,6 +121,7 @@ def tune(  # noqa: PLR0913, PLR0917  each is an option
     """
     from rich.console import Console
 
+    _check(ctx)
     console = Console(stderr=json, highlight=False)
     source = _lab(ctx.params) if directory is None else _replay(ctx.params)
     folder = out or (Path("runs/tune") if directory is None else directory / "tuning")
@@ -130,9 +138,31 @@ def tune(  # noqa: PLR0913, PLR0917  each is an option
         _settle(directory, found, console, write=write)
 
 
+def _check(ctx: typer.Context) -> None:
+    """Refuse what would be left unheard: a directory's settings say what the lab's options do."""
+    from perdure.errors import InvalidValue
+    from perdure.tune.study import FILE
+
+    held = ctx.params["directory"] is not None
+    for name in OF_LAB if held else OF_DIRECTORY:
+        source = ctx.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        option = f"--{name.replace('_', '-')}"
+        raise InvalidValue(
+            f"{option} is for a data set, and of a directory perdure.toml says that"
+            if held
+            else f"{option} is for a live project; name its directory with -C"
+        )
+    for folder in ctx.params["from_"] or ():
+        if not (folder / FILE).exists():
+            raise InvalidValue(f"--from {folder}: no search has been there, as {FILE} would be")
+
+
 def _lab(given: dict[str, Any]) -> LabSource:
     from perdure.bench import Experiment
     from perdure.bench.presets import CAPACITY
+    from perdure.bench.settings import numbers
     from perdure.folding import Schedule
     from perdure.tune import LabSource
 
@@ -140,7 +170,7 @@ def _lab(given: dict[str, Any]) -> LabSource:
     same = ("data", "kind", "scenario", "tasks", "network", "optimizer", "lr")
     experiment = Experiment(
         **{name: given[name] for name in same},
-        hidden=tuple(int(width) for width in given["hidden"].split(",")),
+        hidden=tuple(numbers("--hidden", given["hidden"])),
         schedule=Schedule(given["batch_size"], **budget),
     )
     names = _words(given["methods"] or LAB_METHODS)

@@ -234,3 +234,73 @@ def test_what_cannot_be_is_refused(given, said):
     """With the value and what is allowed."""
     with pytest.raises(InvalidValue, match=said):
         Encoder(**{"module": Scaled(), "name": "scaled", "width": 4, **given})
+
+
+def test_half_precision_is_the_same_for_few_rows_and_for_many():
+    """A row's features do not hang on its company, in either precision: memories compare them."""
+    x = batches()[0].x
+    for precision in ("fp32", "bf16"):
+        backbone = encoder(precision=precision)
+        whole = backbone(x)
+        for rows in (1, 2, 3, 5):
+            assert torch.equal(whole[:rows], backbone(x[:rows].clone()))
+        assert (0, 4) == backbone(x[:0]).shape
+
+
+def test_half_precision_has_features_that_half_precision_can_hold():
+    """The last product is rounded to eight bits of mantissa; the answer is float32 all the same."""
+    half = encoder(precision="bf16")(batches()[0].x)
+    assert torch.equal(half, half.bfloat16().float())
+    assert not torch.equal(encoder()(batches()[0].x), encoder()(batches()[0].x).bfloat16().float())
+
+
+def test_precisions_do_not_share_a_cache(tmp_path):
+    """The digest tells them apart, so that one never finds the other's features."""
+    x = batches()[0].x
+    whole, half = (encoder(precision=p).cached(tmp_path) for p in ("fp32", "bf16"))
+    first = whole(x)
+    assert torch.equal(encoder(precision="bf16")(x), half(x.clone()))
+    assert torch.equal(first, encoder().cached(tmp_path)(x))
+    assert 2 == len(list(tmp_path.iterdir()))
+
+
+def test_a_refused_state_changes_nothing(tmp_path):
+    """The learner that refused it goes on as if it had not been asked."""
+    other = learner(encoder(seed=1))
+    other.observe(batches()[0])
+    other.save(tmp_path / "state")
+    held, same = learner(encoder()), learner(encoder())
+    with pytest.raises(CheckpointMismatch, match="give it that encoder, or begin anew"):
+        held.load(tmp_path / "state")
+    for batch in batches():
+        held.observe(batch)
+        same.observe(batch)
+    assert torch.equal(same.predict(batches()[0].x), held.predict(batches()[0].x))
+
+
+def test_a_digest_is_the_same_wherever_the_network_lies():
+    """Another order of memory, another process's seed: the same weights are the same encoder."""
+    turned = Scaled()
+    with torch.no_grad():
+        first = turned.layers[0]
+        first.weight.set_(first.weight.t().contiguous().t())
+    assert not turned.layers[0].weight.is_contiguous()
+    assert encoder().digest == Encoder(turned, "scaled", 4).digest
+    torch.manual_seed(99)
+    assert encoder().digest == encoder().digest
+    assert encoder().digest == Encoder(Scaled(), "another name", 4).digest
+
+
+@pytest.mark.parametrize("change", ["a weight", "a statistic", "a dtype"])
+def test_the_smallest_change_is_another_digest(change):
+    """One unit in the last place of one weight, the normalisation's count, half precision."""
+    other = Scaled()
+    weight = other.layers[0].weight
+    with torch.no_grad():
+        if change == "a weight":
+            weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(9.0))
+        elif change == "a statistic":
+            other.layers[1].num_batches_tracked += 1
+        else:
+            other.bfloat16()
+    assert encoder().digest != Encoder(other, "scaled", 4).digest

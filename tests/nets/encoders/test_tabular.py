@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from perdure.batch import Batch
 from perdure.errors import InvalidValue
 from perdure.learner import Learner
+from perdure.methods import EWC
 from perdure.nets import MLP, Classifier, GrowingHead, Tabular, encoder
 from perdure.nets.encoders import Standardise
 
@@ -66,12 +67,16 @@ def test_each_category_has_vectors_of_its_own_and_unseen_ones_too():
 
 @pytest.mark.parametrize("columns", [[1], [9], [9, 1, 9]])
 def test_a_table_may_be_all_numbers_or_all_categories(columns):
-    """It learns from either."""
+    """It learns from either, and what matters to its answers is measured."""
     backbone = torch.nn.Sequential(encoder("tabular", columns=columns))
     width = backbone[0].out_features
-    learner = Learner(Classifier(torch.nn.Sequential(*backbone, MLP(width, (8,))), GrowingHead(8)))
+    model = Classifier(torch.nn.Sequential(*backbone, MLP(width, (8,))), GrowingHead(8))
+    learner = Learner(model, EWC(strength=1.0))
     x = torch.arange(6.0)[:, None].repeat(1, len(columns))
-    learner.observe(Batch(x, torch.tensor([0, 1, 0, 1, 0, 1])))
+    rows = Batch(x, torch.tensor([0, 1, 0, 1, 0, 1]))
+    learner.observe(rows)
+    learner.consolidate([rows])
+    assert float(learner.observe(rows.seen()).terms["ewc"]) >= 0
     assert (6, 2) == learner.predict(x).shape
 
 
