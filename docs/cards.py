@@ -20,6 +20,7 @@ from perdure.bench.presets import PRESETS, Preset, defaults
 
 HERE = Path(__file__).parent
 MEASURED = HERE.parent / "benchmarks" / "results" / "methods.json"
+TITLES = ("method", "family", "accuracy", "forgetting", "cost / naive", "memory", "seeds")
 SCENARIOS = ("task", "domain", "class")
 ADVICE = (
     "Ask `perdure advise` first: it knows what your stream, your model and your rules make "
@@ -76,10 +77,7 @@ def numbers(name: str, found: dict[str, Any]) -> str:
     if not lines:
         return "Not measured yet."
     naive = {line["scenario"]: line for line in measured_of(found, "naive")}
-    rows = [
-        "| scenario | accuracy | forgetting | cost / naive | memory | seeds |",
-        "|---" * 6 + "|",
-    ]
+    rows = [head("scenario", *TITLES[2:])]
     for scenario in (s for s in SCENARIOS if s in lines):
         line = lines[scenario]
         if not line["seeds"]:
@@ -107,10 +105,7 @@ def overview(found: dict[str, Any]) -> str:
         lines = [line for line in found["lines"] if line["scenario"] == scenario and line["seeds"]]
         naive = next(iter(line for line in lines if line["method"] == "naive"), None)
         lines.sort(key=lambda line: -line["measures"]["accuracy"]["mean"])
-        rows = [
-            "| method | family | accuracy | forgetting | cost / naive | memory |",
-            "|---" * 6 + "|",
-        ]
+        rows = [head(*TITLES)]
         for line in lines:
             name = line["method"]
             cells = (
@@ -120,6 +115,7 @@ def overview(found: dict[str, Any]) -> str:
                 percent(line, "forgetting"),
                 relative(line, naive),
                 size(line),
+                str(line["seeds"]),
             )
             rows.append(f"| {' | '.join(cells)} |")
         parts += [f"## Scenario {scenario}", "\n".join(rows)]

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors import torch as as_bytes
+from safetensors.torch import save_file
 from torch import Tensor
 
 from perdure.errors import CheckpointMismatch
@@ -29,7 +30,7 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
     tree = _encode(state, "", tensors)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        safetensors.torch.save_file(tensors, beside, metadata={"perdure": json.dumps(tree)})
+        save_file(tensors, beside, metadata={"perdure": json.dumps(tree)})
         _sync(beside)
         beside.replace(path)
     finally:
@@ -63,7 +64,7 @@ def dumps(state: Mapping[str, Any]) -> bytes:
     """
     tensors: dict[str, Tensor] = {}
     tree = _encode(state, "", tensors)
-    return safetensors.torch.save(tensors, metadata={"perdure": json.dumps(tree)})
+    return as_bytes.save(tensors, metadata={"perdure": json.dumps(tree)})
 
 
 def loads(data: bytes) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def loads(data: bytes) -> dict[str, Any]:
         CheckpointMismatch: the bytes are damaged or were not written by perdure.
     """
     try:
-        tensors = safetensors.torch.load(data)
+        tensors = as_bytes.load(data)
     except SafetensorError as error:
         raise CheckpointMismatch(f"these bytes are no whole safetensors file: {error}") from error
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
