@@ -19,7 +19,6 @@ Runs are kept in results/clinc150.json and are not repeated; the tables are resu
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +29,7 @@ from typing import Any
 import features
 import torch
 import typer
+from commit import commit
 from rich.console import Console
 
 from perdure import Learner, Method
@@ -226,13 +226,6 @@ def summary(runs: Mapping[str, Any], commit: str) -> str:
     return "\n".join([*text, NOTES, f"Commit {commit}; {facts}."]) + "\n"
 
 
-def head_commit() -> str:
-    """The commit that is checked out."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE)
-    return done.stdout.strip() or "unknown"
-
-
 def main(
     only: str = typer.Option("", help="'15 tasks', '10 tasks' or images; all by default"),
     cache: Path = typer.Option(features.FOLDER, help="where features are kept"),  # noqa: B008
@@ -242,7 +235,7 @@ def main(
     console = Console(highlight=False)
     kept = out / "clinc150.json"
     held = json.loads(kept.read_text()) if kept.exists() else {"runs": {}}
-    held |= {"commit": head_commit(), "environment": environment()}
+    held |= {"commit": commit(), "environment": environment()}
     runs = held["runs"]
     for name, table in TABLES.items():
         missing = [

@@ -40,7 +40,7 @@ from typing import Any
 import features
 import torch
 import typer
-from clinc150 import head_commit
+from commit import commit
 from rich.console import Console
 from rich.progress import Progress
 from torch import nn
@@ -305,7 +305,7 @@ def main(
     torch.set_num_threads(1)
     kept = out / "lifecycle.json"
     held = json.loads(kept.read_text()) if kept.exists() else {"courses": {}}
-    held |= {"commit": head_commit(), "environment": environment()}
+    held |= {"commit": commit(), "environment": environment()}
     for name, course in COURSES.items():
         if only not in ("", name):
             continue

@@ -15,11 +15,11 @@ which the cards in docs/methods are made from.
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import typer
+from commit import commit
 from rich.console import Console
 from rich.progress import track
 
@@ -61,7 +61,7 @@ def main(
 def _summary(records: list[Record]) -> dict[str, Any]:
     found = [line for line in lines(records) if line.results or "refused" in line.reason]
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "environment": environment(),
         "protocol": " ".join((__doc__ or "").split("\n\n")[2].split()),
         "lines": [
@@ -78,12 +78,6 @@ def _summary(records: list[Record]) -> dict[str, Any]:
             for line in found
         ],
     }
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

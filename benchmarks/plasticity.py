@@ -19,7 +19,6 @@ naive's features does not fall in so short a stream.
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +27,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import torch
+from commit import commit
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -132,18 +132,6 @@ def draw(curves: dict[str, list[Curve]]) -> None:
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, loc="lower left")
     figure.savefig(FIGURE)
-
-
-def commit() -> str:
-    """The commit that is checked out, and whether files differ from it."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=HERE,
-    )
-    return done.stdout.strip()
 
 
 def settings() -> dict[str, object]:

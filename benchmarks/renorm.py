@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from statistics import mean, stdev
 
 import torch
 import torch.nn.functional as F
+from commit import commit
 from torch import Generator, Tensor, nn
 
 from perdure import Batch, Learner, Method
@@ -92,18 +92,6 @@ def accuracy(norm: str, method: str, seed: int) -> float:
     data = loaded("fashion-mnist")
     x, y = small(data.test_x[torch.arange(2000)]), data.test_y[:2000]
     return float((learner.predict(x).argmax(1) == y).float().mean())
-
-
-def commit() -> str:
-    """Of the program that measured."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parent,
-    )
-    return said.stdout.strip()
 
 
 def main() -> None:

@@ -103,7 +103,7 @@ def overview(found: dict[str, Any]) -> str:
     ]
     for scenario in SCENARIOS:
         lines = [line for line in found["lines"] if line["scenario"] == scenario and line["seeds"]]
-        naive = next(iter(line for line in lines if line["method"] == "naive"), None)
+        naive = next((line for line in lines if line["method"] == "naive"), None)
         lines.sort(key=lambda line: -line["measures"]["accuracy"]["mean"])
         rows = [head(*TITLES)]
         for line in lines:

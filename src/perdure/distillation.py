@@ -51,6 +51,11 @@ def drift(outputs: Tensor, stored: Tensor) -> Tensor:
     return moved.square().sum() / (outputs > MASKED / 2).sum().clamp(min=1)
 
 
+def as_wide(held: Tensor, outputs: Tensor) -> Tensor:  # (..., width)
+    """A tensor (..., classes then) beside outputs (n, width) that may have grown: zero there."""
+    return F.pad(held.to(outputs.device), (0, outputs.shape[1] - held.shape[-1]))
+
+
 def answers_by_task(
     learner: Learner, teacher: Mapping[str, Tensor], inputs: Tensor, tasks: Sequence[int]
 ) -> tuple[Tensor, Tensor]:  # (tasks * n, width) each

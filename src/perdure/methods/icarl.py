@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perdure.batch import Batch
+from perdure.distillation import as_wide
 from perdure.errors import check_range
 from perdure.learner import Learner
 from perdure.memory import Herding, class_means
@@ -65,16 +66,16 @@ class ICaRL(Method):
         outputs, y, weight = step.outputs, step.batch.y, step.batch.weights()
         target = F.one_hot(y, outputs.shape[1]).to(outputs)
         if self.teacher:
-            past = _wide(step.learner.recite(self.teacher, step.inputs, step.batch.task), outputs)
-            old, soft = _wide(self.old, outputs), torch.sigmoid(past / self.temperature)
+            past = as_wide(step.learner.recite(self.teacher, step.inputs, step.batch.task), outputs)
+            old, soft = as_wide(self.old, outputs), torch.sigmoid(past / self.temperature)
             target = torch.where(old, soft, target)
-        active = _wide(self.seen, outputs).index_fill(0, y, True)
+        active = as_wide(self.seen, outputs).index_fill(0, y, True)
         each = F.binary_cross_entropy_with_logits(outputs, target, reduction="none")
         return torch.dot((each * active).sum(1), weight) / weight.sum()
 
     def settle(self, step: Step) -> None:
         """Note the classes seen."""
-        self.seen = _wide(self.seen, step.outputs).index_fill(0, step.batch.y, True)
+        self.seen = as_wide(self.seen, step.outputs).index_fill(0, step.batch.y, True)
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
         """Choose exemplars, average their features, and take the model as teacher."""
@@ -93,8 +94,3 @@ class ICaRL(Method):
         means, unit = self.means.to(out.device), F.normalize(learner.features(x), dim=1)
         scores = (2 * unit @ means.T - 2).masked_fill(~means.any(1), MASKED)  # (n, classes then)
         return F.pad(scores, (0, out.shape[1] - len(means)), value=MASKED)
-
-
-def _wide(held: Tensor, outputs: Tensor) -> Tensor:
-    """A tensor (..., classes then) beside outputs that may have grown: zero where they did."""
-    return F.pad(held.to(outputs.device), (0, outputs.shape[1] - held.shape[-1]))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perdure.batch import Batch
+from perdure.distillation import as_wide
 from perdure.errors import check_range
 from perdure.learner import Learner
 from perdure.method import Method, Needs
@@ -62,24 +63,19 @@ class LwFMC(Method):
         """Binary cross-entropy of each class seen, old ones towards the teacher."""
         outputs, y, weight = step.outputs, step.batch.y, step.batch.weights()
         target = F.one_hot(y, outputs.shape[1]).to(outputs)
-        matters = _wide(self.seen, outputs).index_fill(0, y, True).to(outputs)  # (classes,)
+        matters = as_wide(self.seen, outputs).index_fill(0, y, True).to(outputs)  # (classes,)
         if self.teacher:
-            old = _wide(self.old, outputs)
+            old = as_wide(self.old, outputs)
             taught = step.learner.recite(self.teacher, step.inputs, step.batch.task)
-            target = torch.where(old, torch.sigmoid(_wide(taught, outputs)), target)
+            target = torch.where(old, torch.sigmoid(as_wide(taught, outputs)), target)
             matters = torch.where(old, self.strength, matters)
         each = F.binary_cross_entropy_with_logits(outputs, target, reduction="none")
         return torch.dot(each @ matters, weight) / weight.sum()
 
     def settle(self, step: Step) -> None:
         """Note the classes seen."""
-        self.seen = _wide(self.seen, step.outputs).index_fill(0, step.batch.y, True)
+        self.seen = as_wide(self.seen, step.outputs).index_fill(0, step.batch.y, True)
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
         """Take the model as the teacher of the next task."""
         self.teacher, self.old = learner.snapshot(), self.seen
-
-
-def _wide(held: Tensor, outputs: Tensor) -> Tensor:
-    """A tensor (..., classes then) beside outputs that may have grown: zero where they did."""
-    return F.pad(held.to(outputs.device), (0, outputs.shape[1] - held.shape[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -13,7 +14,7 @@ from perdure.batch import Batch
 from perdure.errors import CheckpointMismatch, InvalidValue
 
 
-class Adapter(nn.Module):
+class Adapter(nn.Module, ABC):
     """Small parts beside a frozen `base`; those from `start` up to `stop` answer.
 
     Parts are appended by `begin`, which the methods call, and never by a batch: a module cannot
@@ -32,17 +33,17 @@ class Adapter(nn.Module):
         # that its shape can be read without waiting for a device.
         self.register_buffer("span", torch.empty(0, 0, 0), persistent=False)
 
+    @abstractmethod
     def part(self, place: int) -> list[nn.Parameter]:
         """The parameters of one part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def append(self) -> None:
         """Add a part that learns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def count(self) -> int:
         """How many parts there are."""
-        raise NotImplementedError
 
     @property
     def answering(self) -> range:
