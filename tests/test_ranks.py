@@ -51,6 +51,31 @@ def test_ranks_end_bit_equal_though_each_sees_other_labels(tmp_path: Path) -> No
     assert done.stdout.count("agreed") == 2
 
 
+ENDS = """
+import atexit, os
+def threads():
+    return [open(f"/proc/self/task/{t}/comm").read().strip() for t in os.listdir("/proc/self/task")]
+atexit.register(lambda: print("left", [t for t in threads() if "gloo" in t], flush=True))
+import torch
+from perdure import Ranks
+ranks = Ranks("gloo")
+import torch._dynamo  # as training with a compiled step, or some optimisers, do
+ranks.average({"a": torch.ones(3)})
+print("started", [t for t in threads() if "gloo" in t], flush=True)
+"""
+
+
+@pytest.mark.ranks
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are listed by Linux")
+def test_no_thread_of_the_group_outlives_its_end(tmp_path: Path) -> None:
+    """Such a thread aborted one process in ten, after all of its work was done."""
+    (tmp_path / "ends.py").write_text(ENDS)
+    done = run_ranks(tmp_path / "ends.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "started []" not in done.stdout
+    assert done.stdout.count("left []") == 2
+
+
 def test_ranks_outside_torchrun_say_how_to_start() -> None:
     """The message holds the command."""
     with pytest.raises(InvalidValue, match="torchrun --nproc-per-node"):

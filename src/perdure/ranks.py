@@ -11,6 +11,11 @@ from collections.abc import Iterable, Mapping
 
 import torch
 import torch.distributed as dist
+
+# Its functions have the group of their import as a default argument. Imported after the group is
+# made (torch's compiler does so), they would keep the group's threads past the interpreter's end,
+# where letting go of a tensor aborts the process.
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from perdure.batch import Batch
@@ -38,7 +43,7 @@ class Ranks:
                     "torchrun --nproc-per-node=2 script.py"
                 )
             dist.init_process_group(backend or ("nccl" if torch.cuda.is_available() else "gloo"))
-            # Left to the interpreter's end, the group's threads may abort the process.
+            # Left to the interpreter's end, the group's threads may abort the process (see above).
             atexit.register(dist.destroy_process_group)
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
