@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perdure import Batch, Learner, nets
-from perdure.fisher import Labels, fisher
+from perdure.families.fisher import Labels, fisher
 
 ROUNDS, ROWS, BY_HAND = 5, 2048, 64  # rows of a round, and how many of them go row by row
 

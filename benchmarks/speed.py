@@ -27,7 +27,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from perdure import Batch, Engine, Learner, Method, memory, methods, nets
-from perdure.fisher import fisher
+from perdure.families.fisher import fisher
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9)

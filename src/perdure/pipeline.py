@@ -113,7 +113,7 @@ def _refuse(
     learner: Learner, step: Step, state: str = "the parameters are as before this update"
 ) -> None:
     """Say which term is not finite."""
-    learner.optimiser.torch.zero_grad(set_to_none=True)
+    learner.drop_gradients()
     bad = [name for name, term in step.terms.items() if not bool(torch.isfinite(term))]
     name = bad[0] if bad else "the sum of the terms"
     owner = next((m.explain() for m in learner.methods if m.name == name), "the base loss")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from perdure import Batch, Learner, Step, methods, nets, testing
 from perdure.errors import InvalidValue, NonFinite
-from perdure.fisher import fisher
+from perdure.families.fisher import fisher
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 

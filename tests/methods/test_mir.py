@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from perdure import Batch, Learner, methods, nets
 from perdure.errors import InvalidValue
 from perdure.methods.mir import interference
+from perdure.step import Step
 
 
 @pytest.mark.parametrize("lr", [None, 0.5])
@@ -29,15 +30,26 @@ def test_interference_is_the_rise_of_the_loss_in_a_step_on_a_copy(lr: float | No
     assert torch.allclose(losses(twin, candidates) - before, rise, atol=1e-6)
 
 
-def test_the_rows_recalled_are_those_with_the_largest_rise() -> None:
-    """All of a memory of 20 are candidates; the 4 recalled are its 4 worst."""
-    learner = small(methods.MIR(capacity=20, rows=4, candidates=5))
+@pytest.mark.parametrize(("share", "chosen"), [(1.0, 4), (0.5, 2), (0.01, 1)])
+def test_the_rows_recalled_are_those_with_the_largest_rise(share: float, chosen: int) -> None:
+    """All of a memory of 20 are candidates; the 4 recalled begin with its worst, none twice."""
+    learner = small(methods.MIR(capacity=20, rows=4, candidates=5, share=share))
     learner.observe(rows(20))
     incoming = rows(6)
     held = learner.methods[0].memory.rows()
-    worst = held.x[interference(learner, incoming, held, None).topk(4).indices]
-    recalled = learner.observe(incoming).batch.x[6:]
-    assert {tuple(x) for x in worst.tolist()} == {tuple(x) for x in recalled.tolist()}
+    worst = held.x[interference(learner, incoming, held, None).topk(chosen).indices]
+    recalled = [tuple(x) for x in learner.observe(incoming).batch.x[6:].tolist()]
+    assert {tuple(x) for x in worst.tolist()} == {*recalled[:chosen]}
+    assert len({*recalled}) == 4
+
+
+def test_the_rows_beside_the_worst_are_drawn_at_random() -> None:
+    """Over many draws with one worst row each, every row of the memory comes up."""
+    learner = small(methods.MIR(capacity=20, rows=4, candidates=5, share=0.25), lr=1e-9)
+    learner.observe(rows(20))
+    method, step = learner.methods[0], Step(learner, rows(4))
+    found = {tuple(x) for _ in range(60) for x in method.recall(step).x[1:].tolist()}
+    assert len(found) >= 19
 
 
 def test_the_virtual_step_leaves_no_trace() -> None:
@@ -63,7 +75,9 @@ def test_rows_of_the_class_that_is_in_the_way_come_first() -> None:
     """Class 2 arrives where class 0 is: nearly all rows recalled are of class 0, not of class 1."""
     torch.manual_seed(0)
     model = nn.Linear(2, 3)
-    learner = Learner(model, methods.MIR(200, rows=10), optimizer=partial(torch.optim.SGD, lr=0.5))
+    learner = Learner(
+        model, methods.MIR(200, rows=10, share=1), optimizer=partial(torch.optim.SGD, lr=0.5)
+    )
     centre = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [2.0, 1.0]])
     for _ in range(40):
         y = torch.tensor([0, 1]).repeat(10)
@@ -92,7 +106,9 @@ def test_task_ids_choose_heads_in_the_virtual_step_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"capacity": 0}, {"rows": 0}, {"candidates": 0}, {"lr": 0.0}], ids=str
+    "settings",
+    [{"capacity": 0}, {"rows": 0}, {"candidates": 0}, {"share": 0.0}, {"lr": 0.0}],
+    ids=str,
 )
 def test_settings_out_of_range_are_refused(settings) -> None:
     """The message holds the name."""

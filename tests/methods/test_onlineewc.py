@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from perdure import Batch, Learner, Step, methods, nets, testing
 from perdure.errors import InvalidValue
-from perdure.fisher import fisher
+from perdure.families.fisher import fisher
 
 
 class Point(nn.Module):

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from perdure import Batch, Learner, methods, nets, testing
-from perdure.contrast import order, supervised_contrast
 from perdure.errors import InvalidValue
+from perdure.families.contrast import order, supervised_contrast
 
 CENTRES = 2 * torch.eye(4)
 

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from perdure.errors import check_range
+from perdure.families.units import Hidden, activity, hidden_units, renew
 from perdure.method import Method, Needs
 from perdure.step import Step
-from perdure.units import Hidden, activity, hidden_units, renew
 
 
 class ContinualBackprop(Method):
@@ -22,8 +22,8 @@ class ContinualBackprop(Method):
     Differs: |h| is the mean over a batch's rows, under the weights that the update left, where the
         paper learns row by row; fresh weights are torch's uniform ones. The optimiser's moments of
         a renewed unit are set to 0.
-    Needs: Linear or Conv2d layers in sequences, MLP or CNN (`perdure.units.hidden_units`). A step
-        costs one more forward pass.
+    Needs: Linear or Conv2d layers in sequences, MLP or CNN
+        (`perdure.families.units.hidden_units`). A step costs one more forward pass.
     Keeps: two numbers a unit.
 
     Args:

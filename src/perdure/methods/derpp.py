@@ -3,8 +3,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from perdure.batch import Batch
-from perdure.distillation import drift
 from perdure.errors import check_range
+from perdure.families.distillation import drift
 from perdure.memory import Reservoir
 from perdure.method import Method, Needs
 from perdure.step import Step

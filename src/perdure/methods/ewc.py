@@ -8,7 +8,7 @@ from torch import Tensor
 from perdure import tree
 from perdure.batch import Batch
 from perdure.errors import check_range
-from perdure.fisher import Labels, check_labels, distance, fisher
+from perdure.families.fisher import Labels, check_labels, distance, fisher
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.step import Step
@@ -33,7 +33,7 @@ class EWC(Method):
         strength: >= 0, in loss per Fisher times squared distance. The paper's 400 is for Atari;
             split image sets take 1e3 to 1e10. Steps diverge at lr * strength * max(fisher) > 2.
         labels: whose labels the Fisher information is of: "model", "sampled" or "true" (the
-            "empirical" Fisher, the only one for regression); see `perdure.fisher.fisher`.
+            "empirical" Fisher, the only one for regression); see `perdure.families.fisher.fisher`.
         rows: >= 1 rows that stand for a task in its Fisher; None is all.
 
     Raises:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.errors import Impossible, check_range
+from perdure.families.moments import TASK, Moments
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.model import takes_task
-from perdure.moments import TASK, Moments
 from perdure.nets import Classifier
 from perdure.step import Step
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perdure.analytic import Analytic, Scores, Write
 from perdure.errors import check_range
+from perdure.families.analytic import Analytic, Scores, Write
 
 
 class FeCAM(Analytic):

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from perdure.adapting import Local
 from perdure.batch import Batch
 from perdure.errors import Impossible, check_range
+from perdure.families.adapting import Local
 from perdure.learner import Learner
 from perdure.method import Needs
 from perdure.nets import PromptPool

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from perdure.adapting import Route, Routed
+from perdure.families.adapting import Route, Routed
 from perdure.method import Needs
 from perdure.nets import LoRALayer
 

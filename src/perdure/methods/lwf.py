@@ -6,8 +6,8 @@ from typing import Literal
 from torch import Tensor
 
 from perdure.batch import Batch
-from perdure.distillation import answers_by_task, divergence
 from perdure.errors import InvalidValue, check_range
+from perdure.families.distillation import answers_by_task, divergence
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.model import takes_task

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perdure.batch import Batch
-from perdure.distillation import as_wide
 from perdure.errors import check_range
+from perdure.families.distillation import as_wide
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.step import Step

@@ -8,7 +8,7 @@ from torch import Tensor
 from perdure import tree
 from perdure.batch import Batch
 from perdure.errors import check_range
-from perdure.fisher import distance, importance
+from perdure.families.fisher import distance, importance
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.step import Step

@@ -19,7 +19,10 @@ class MIR(Method):
         recalled = the rows of a random draw with the largest loss(theta_v) - loss(theta)
 
     Source: Aljundi et al. 2019, eq. 1 and algorithm 1 (MI-1), https://arxiv.org/abs/1908.04742.
-    Differs: the virtual step and both losses are taken in evaluation mode and without augmentation.
+    Differs: by default only half of the rows are chosen so, and the others are drawn at random. The
+        rows harmed most tend to be of one label, and replaying these alone makes the model swing
+        between labels (docs/methods/mir.md has the numbers); `share=1` is the paper's algorithm.
+        The virtual step and both losses are taken in evaluation mode and without augmentation.
         Like the authors' code, it is a plain gradient step, whatever the optimiser.
     Needs: nothing: neither task ids nor boundaries. An update costs one more pass forward and
         backward over the incoming rows, and two forward over the candidates.
@@ -29,6 +32,7 @@ class MIR(Method):
         capacity: rows of the memory, >= 1.
         rows: rows to recall at each update, >= 1; None is as many as come in.
         candidates: times `rows` that are drawn, to choose from, >= 1; the paper draws 50 for 10.
+        share: of the recalled rows, those chosen by interference, in (0, 1]; the others are random.
         lr: > 0, of the virtual step; None is the optimiser's.
 
     Raises:
@@ -49,23 +53,31 @@ class MIR(Method):
         capacity: int = 500,
         rows: int | None = None,
         candidates: int = 5,
+        share: float = 0.5,
         lr: float | None = None,
     ) -> None:
         check_range("MIR", "rows", 1 if rows is None else rows, 1, float("inf"))
         check_range("MIR", "candidates", candidates, 1, float("inf"))
+        check_range("MIR", "share", share, 0, 1, open_low=True)
         check_range("MIR", "lr", 1 if lr is None else lr, 0, float("inf"), open_low=True)
-        self.capacity, self.rows, self.candidates, self.lr = capacity, rows, candidates, lr
+        self.capacity, self.rows, self.candidates = capacity, rows, candidates
+        self.share, self.lr = share, lr
         self.memory = Reservoir(capacity)
 
     def recall(self, step: Step) -> Batch | None:
-        """Of the rows drawn, those whose loss rises most in the virtual step."""
+        """Of the rows drawn, those whose loss rises most in the virtual step, and some others."""
         learner, rows = step.learner, self.rows or step.current
         drawn = torch.randperm(len(self.memory), generator=self.rng)[: self.candidates * rows]
         if not len(drawn):
             return None
         candidates = self.memory.storage.read(drawn)
         rise = interference(learner, step.incoming, learner.engine.place(candidates), self.lr)
-        return candidates[rise.topk(min(rows, len(rise))).indices.cpu()]
+        # The draw is in random order, so its first rows among the rest are a random draw.
+        worst = rise.argsort(descending=True)[: round(self.share * rows) or 1].cpu()
+        rest = torch.ones(len(candidates), dtype=torch.bool)
+        rest[worst] = False
+        others = rest.nonzero()[: rows - len(worst), 0]
+        return candidates[torch.cat((worst, others))]
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time."""

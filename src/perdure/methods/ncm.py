@@ -6,8 +6,8 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor
 
-from perdure.analytic import Analytic, Scores, Write
 from perdure.errors import InvalidValue
+from perdure.families.analytic import Analytic, Scores, Write
 
 Metric = Literal["euclidean", "cosine"]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from perdure.adapting import Adapting
 from perdure.errors import check_range
+from perdure.families.adapting import Adapting
 from perdure.method import Needs
 from perdure.nets import LoRALayer
 from perdure.nets.lora import low_rank

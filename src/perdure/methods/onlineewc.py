@@ -8,7 +8,7 @@ from torch import Tensor
 from perdure import tree
 from perdure.batch import Batch
 from perdure.errors import InvalidValue, check_range
-from perdure.fisher import Labels, check_labels, distance, fisher
+from perdure.families.fisher import Labels, check_labels, distance, fisher
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.step import Step
@@ -31,7 +31,7 @@ class OnlineEWC(Method):
             lr * strength * max(fisher) > 2.
         decay: in (0, 1], what remains of the past at each boundary; 1 forgets nothing.
         labels: whose labels the Fisher information is of: "model", "sampled" or "true" (the
-            "empirical" Fisher, the only one for regression); see `perdure.fisher.fisher`.
+            "empirical" Fisher, the only one for regression); see `perdure.families.fisher.fisher`.
         rows: >= 1 rows that stand for a task in its Fisher; None is all.
         schedule: "constant", or "halving": the first boundary brings the whole strength, each
             later one half of what it was.

@@ -5,9 +5,9 @@ from math import log
 import torch
 from torch import Tensor
 
-from perdure.analytic import Analytic, Scores, Write
 from perdure.errors import check_range
-from perdure.expansion import Expansion
+from perdure.families.analytic import Analytic, Scores, Write
+from perdure.families.expansion import Expansion
 
 
 class RanPAC(Analytic):

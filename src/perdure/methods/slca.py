@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from perdure import tree
-from perdure.adapting import Local
-from perdure.alignment import align
 from perdure.batch import Batch
 from perdure.errors import Impossible, check_range
+from perdure.families.adapting import Local
+from perdure.families.alignment import align
+from perdure.families.moments import Moments
 from perdure.learner import Learner
 from perdure.method import Needs
 from perdure.model import takes_task
-from perdure.moments import Moments
 from perdure.nets import Classifier
 from perdure.step import Step
 
@@ -22,7 +22,7 @@ class SLCA(Local):
     """Let a pretrained backbone learn slowly; align the head with features drawn of all classes.
 
         theta <- theta + slow * (the optimiser's step)                        under the head
-        when a task but the first ends, head: see `perdure.alignment.align`
+        when a task but the first ends, head: see `perdure.families.alignment.align`
 
     Source: Zhang et al. 2023, sections 3.2-3.3, https://arxiv.org/abs/2303.05118.
     Differs: the alignment has no weight decay, and a norm over all classes, not by task.

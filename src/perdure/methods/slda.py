@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from perdure.analytic import Analytic, Scores, Write
 from perdure.errors import check_range
+from perdure.families.analytic import Analytic, Scores, Write
 
 
 class SLDA(Analytic):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from perdure.batch import Batch
-from perdure.contrast import order, restricted, supervised_contrast
-from perdure.dark import Rewritten, twofold
 from perdure.errors import check_range
+from perdure.families.contrast import order, restricted, supervised_contrast
+from perdure.families.dark import Rewritten, twofold
 from perdure.learner import Learner
 from perdure.method import Method, Needs
 from perdure.nets import columns_of

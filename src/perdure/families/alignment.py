@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from perdure.families.moments import Moments
 from perdure.model import takes_task
-from perdure.moments import Moments
 from perdure.nets import MASKED
 
 ROWS = 128  # drawn features of one update

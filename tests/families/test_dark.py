@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perdure import Batch, Learner
-from perdure.dark import SHARE, Rewritten, revised, twofold
+from perdure.families.dark import SHARE, Rewritten, revised, twofold
 from perdure.nets import MASKED
 
 

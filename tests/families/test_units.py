@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from perdure import Batch, Learner, nets
-from perdure.units import activity, hidden_units, renew
+from perdure.families.units import activity, hidden_units, renew
 
 
 def image_rows(n: int = 6) -> Batch:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.errors import Impossible, InvalidValue
+from perdure.families.moments import Moments
 from perdure.learner import Learner
 from perdure.method import Method, Needs
-from perdure.moments import Moments
 from perdure.nets import MASKED
 from perdure.nets.adapters import Adapter, adapters, answering
 from perdure.step import Step

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, nn
 
-from perdure.alignment import align, at_length_one
-from perdure.moments import Moments
+from perdure.families.alignment import align, at_length_one
+from perdure.families.moments import Moments
 from perdure.nets import MASKED, FixedHead, MultiHead
 
 HOW = (5, 64, 0.05, 0.1)  # epochs, rows, lr, temperature

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from perdure.errors import CheckpointMismatch
-from perdure.expansion import Expansion
+from perdure.families.expansion import Expansion
 from perdure.method import Stateful
 
 

@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from perdure import tree
 from perdure.batch import Batch
 from perdure.errors import InvalidValue
+from perdure.families.rowwise import RowSums, Size, Terms
 from perdure.learner import Learner
-from perdure.rowwise import RowSums, Size, Terms
 from perdure.tree import Tree
 
 Labels = Literal["model", "true", "sampled"]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.errors import InvalidValue, NonFinite
+from perdure.families.moments import Kind, Moments
 from perdure.learner import Learner
 from perdure.method import Method, Needs
-from perdure.moments import Kind, Moments
 from perdure.nets import MASKED
 from perdure.step import Step
 

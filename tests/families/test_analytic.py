@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from perdure import Batch, Learner, testing
-from perdure.analytic import Analytic
 from perdure.errors import IllegalCombination, Impossible, InvalidValue, NonFinite
+from perdure.families.analytic import Analytic
 from perdure.methods import ER, NCM, SLDA, FeCAM, RanPAC, Ridge
 from perdure.nets import MASKED, MLP, Classifier, FixedHead, Flat, GrowingHead, MultiHead, NoHead
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure import Batch, Learner, methods, nets
-from perdure.distillation import divergence, drift
+from perdure.families.distillation import divergence, drift
 from perdure.nets import MASKED
 
 NAN = float("nan")

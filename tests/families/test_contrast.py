@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from perdure.contrast import order, restricted, supervised_contrast
+from perdure.families.contrast import order, restricted, supervised_contrast
 
 
 def test_two_alike_and_one_other_by_hand() -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perdure.batch import Batch
-from perdure.distillation import drift
+from perdure.families.distillation import drift
 from perdure.learner import Learner
 from perdure.memory import Balanced
 from perdure.nets import MASKED, columns_of

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from perdure import Batch, Learner, nets
 from perdure.errors import InvalidValue
-from perdure.fisher import Labels, distance, fisher, importance
+from perdure.families.fisher import Labels, distance, fisher, importance
 from perdure.model import takes_task
 
 TASK_OF = {0: 0, 1: 0, 2: 1, 3: 1, 4: 2}
@@ -325,7 +325,7 @@ SCRIPT = """
 import torch
 from torch import nn
 from perdure import Batch, Engine, Learner, Ranks
-from perdure.fisher import fisher
+from perdure.families.fisher import fisher
 torch.set_num_threads(1)
 ranks = Ranks("gloo")
 torch.manual_seed(0)

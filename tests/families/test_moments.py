@@ -13,8 +13,8 @@ from torch import Tensor
 
 from perdure.engine import Engine
 from perdure.errors import CheckpointMismatch, InvalidValue
+from perdure.families.moments import Kind, Moments
 from perdure.method import Stateful
-from perdure.moments import Kind, Moments
 
 KINDS: tuple[Kind, ...] = ("spherical", "shared", "each")
 
@@ -174,7 +174,7 @@ SCRIPT = """
 import sys; sys.path.insert(0, {here!r})
 import torch; torch.set_num_threads(1)
 from perdure import Engine, Ranks
-from perdure.moments import Moments
+from perdure.families.moments import Moments
 from test_moments import KINDS, held, rows
 ranks = Ranks("gloo")
 f, y, task = rows(3)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perdure.rowwise import RowSums
+from perdure.families.rowwise import RowSums
 
 N, D, K = 14, 6, 3
 
