@@ -9,6 +9,7 @@ def test_my_method_keeps_the_contract():
 from __future__ import annotations
 
 import ast
+import copy
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -62,6 +63,21 @@ def check_resume_is_exact(make: Make) -> None:
         assert_same_state(first.state_dict(), second.state_dict(), f"loaded after event {cut}")
         play(second, events[cut:])
         assert_same_state(whole.state_dict(), second.state_dict(), f"resumed after event {cut}")
+
+
+def check_copies_live_apart(make: Make) -> None:
+    """A deep copy goes on bit for bit like the learner itself, and neither feels the other."""
+    events = toy_events(make)
+    cut = len(events) // 2
+    learner = toy_learner(make)
+    play(learner, events[:cut])
+    twin, rng = copy.deepcopy(learner), torch.get_rng_state()
+    before = frozen(twin.state_dict())
+    play(learner, events[cut:])
+    torch.set_rng_state(rng)
+    assert_same_state(before, twin.state_dict(), "the copy felt what the learner did")
+    play(twin, events[cut:])
+    assert_same_state(learner.state_dict(), twin.state_dict(), "the copy went another way")
 
 
 def check_predict_is_pure(make: Make) -> None:
@@ -214,6 +230,7 @@ def check_without_task_ids(make: Make) -> None:
 
 CHECKS: tuple[Callable[[Make], None], ...] = (
     check_resume_is_exact,
+    check_copies_live_apart,
     check_predict_is_pure,
     check_single_rows,
     check_unseen_labels,

@@ -77,6 +77,7 @@ class LatentReplay(Method):
     def loss(self, step: Step) -> Tensor:
         """The mean over all rows, each by its weight; a stored one weighs 1."""
         outputs, joint = self._joint
+        del self._joint  # the graph ends with the update
         each, weight = step.learner.loss(outputs, joint.y, reduction="none"), joint.weights()
         return torch.dot(each, weight) / weight.sum()
 

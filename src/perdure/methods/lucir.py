@@ -73,13 +73,14 @@ class LUCIR(Method):
 
     def penalty(self, step: Step) -> Tensor | None:
         """None before the first boundary."""
+        after, self._features = self._features, torch.empty(0)  # the graph ends with the update
         if not self.old:
             return None
         (model, head), learner, y = _parts(step.learner), step.learner, step.batch.y
         new = sorted({*self.classes} - {*self.old})
         with torch.no_grad(), learner.engine.autocast(), learner.as_taught(self.teacher):
             before = model.features(step.inputs).float()
-        moved = (1 - F.cosine_similarity(before, self._features.float())).mean()
+        moved = (1 - F.cosine_similarity(before, after.float())).mean()
         total = self.strength * sqrt(len(self.old) / max(1, len(new))) * moved
         past = columns_of(self.old, step.outputs)[y]
         if new and past.any():
