@@ -12,11 +12,12 @@ import pytest
 
 from perdure.bench import NoResult, Result, lines, write_report
 from perdure.bench.report import headstart, page
-from perdure.bench.report.figure import COLOURS, FIXED, INK, colours, dashes
+from perdure.bench.report.colours import COLOURS, FIXED, colours, dashes
 from perdure.bench.report.heatmap import mean_matrix, task_names
 from perdure.bench.report.tradeoff import _meet
 from perdure.bench.report.trajectory import over_tasks
 from perdure.errors import InvalidValue
+from perdure.figure import INK
 from perdure.measure import AccuracyMatrix
 
 SECTIONS = ["summary", "matrices", "over-tasks", "cost", "head-start", "configuration"]

@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 
 from perdure import cli
 from perdure.errors import MissingExtra
+from perdure.figure import FAINT, INK, RED, SOFT
 from perdure.live import ledger
 from perdure.live.gate.examination import Examined, record
 from perdure.live.project import Project
 from perdure.live.report import Section, facts, page, write_report
 from perdure.live.report.course import course, plot
 from perdure.live.report.facts import Facts
-from perdure.live.report.figure import FAINT, INK, RED, SOFT
 from perdure.live.report.saved import accuracies, cumulative
 from perdure.live.service.dashboard.views.history import versions
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.bench import presets
-from perdure.bench.report.figure import colours, dashes
+from perdure.bench.report.colours import colours, dashes
 from perdure.bench.report.group import groups
 from perdure.bench.report.template import rendered
 from perdure.bench.result import Record, Result

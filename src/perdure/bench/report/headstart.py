@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.bench.report.figure import dashes, figure
+from perdure.bench.report.colours import dashes
 from perdure.bench.report.trajectory import band
 from perdure.bench.result import Result
 from perdure.bench.table import Line
+from perdure.figure import figure
 from perdure.measure import Difference, paired_difference
 
 SIZE = (4.9, 3.3)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.bench.report.figure import INK, figure
 from perdure.bench.result import Result
 from perdure.bench.table import DASH
 from perdure.errors import require
+from perdure.figure import INK, figure
 
 CELL, WIDEST = 0.4, 4.6  # inches, of a cell and of all
 STOPS = ("#46296b", "#3a5a8c", "#27838e", "#46b07e", "#c9dc62")

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perdure.bench.report.figure import colours, dashes, figure
+from perdure.bench.report.colours import colours, dashes
 from perdure.bench.report.group import Panel
 from perdure.bench.report.template import rendered
 from perdure.bench.table import DASH, percent, scaled, seconds
 from perdure.errors import InvalidValue, require
+from perdure.figure import figure
 from perdure.measure import LifeCycle, LifeCycleSavings, Moment, Saved, life_cycle_savings
 
 SIZE = (4.9, 3.3)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perdure.bench.report.figure import FAINT, INK, figure
 from perdure.bench.table import MEASURES, Line, mean, scaled
 from perdure.errors import require
+from perdure.figure import FAINT, INK, figure
 
 SIZE = (4.9, 3.6)
 FONT = 8.5

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from perdure.figure import BLUE, GREEN, ORANGE, RED, SOFT, VIOLET, figure
 from perdure.live.project import Project
-from perdure.live.report.figure import BLUE, GREEN, ORANGE, RED, SOFT, VIOLET, figure
 from perdure.live.service.dashboard.views.curve import (
     LONGEST,
     Curve,

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
+from perdure.figure import BLUE, RED, SOFT, figure
 from perdure.live.ledger import Entry, Twin
-from perdure.live.report.figure import BLUE, RED, SOFT, figure
 from perdure.live.service.dashboard.wording import short
 
 SIZE: Final = (4.9, 3.3)

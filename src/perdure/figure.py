@@ -1,4 +1,7 @@
-"""A plot as SVG that takes its colours of ink and grid from the page, light or dark."""
+"""A plot as SVG that takes its colours of ink and grid from the page, light or dark.
+
+The page's style sheet says what `--soft` and `--faint` are; ink is its text.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,8 @@ def _themed(svg: str, title: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    svg = re.sub(r"font-family: [^;]*; ", "", svg)  # the page's type
+    # The page's type, and no turning by nothing: half of the text of a heat map.
+    svg = re.sub(r"""font-family: [^;]*; | transform="rotate\(-0 [^"]*\"""", "", svg)
     svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
     box = re.search(r'viewBox="([^"]*)"', svg)
     opening = f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(title)}">'
