@@ -74,6 +74,7 @@ def test_json_can_be_read_and_what_is_refused_is_listed(tmp_path: Path) -> None:
     assert "gives no task id at inference" in held["summaries"][3]["reason"]
     assert "progressive (split digits, class): refused: a ProgressiveNet" in done.stderr
     assert "split digits, scenario task" in done.stderr
+    assert "Only 2 updates a task" in done.stderr
     assert (tmp_path / "report.html").exists()
     again = invoke(
         *("bench", "--methods", "naive,progressive", "--scenario", "task,class", *SMALL),
@@ -206,6 +207,16 @@ def test_the_demo_runs_and_concludes(tmp_path: Path) -> None:
     assert 0 == done.exit_code
     assert "At the end perdure answers" in " ".join(done.stdout.split())
     assert "perdure demo" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_few_updates_are_said_of_networks_alone(tmp_path: Path) -> None:
+    """What learns in closed form has learned all that its rows say."""
+    done = invoke(
+        *("bench", "--methods", "ncm", "--epochs", "1", "--seeds", "1", "--tasks", "2"),
+        *("--workers", "1", "--no-report", "--out", str(tmp_path)),
+    )
+    assert 0 == done.exit_code, done.stderr
+    assert "updates a task" not in done.stdout
 
 
 @pytest.fixture

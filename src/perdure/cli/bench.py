@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from perdure.bench.experiment import Experiment
+    from perdure.bench.result import Result
     from perdure.track import Guarded
+
+FEW_UPDATES = 30
 
 Names = Annotated[
     str, typer.Option(help="Names that `perdure methods` lists, with commas; 'all' for all.")
@@ -210,7 +213,21 @@ def _show(
 
     records = finished(experiments, out)
     show(lines(records), console)
+    _warn_of_few_updates([one for one in records if isinstance(one, Result)], console)
     if as_json:
         print(json.dumps(to_json(records), indent=2))
     if report and any(isinstance(record, Result) for record in records):
         console.print(f"Report: {write_report(records, out / 'report.html')}", soft_wrap=True)
+
+
+def _warn_of_few_updates(results: list[Result], console: Console) -> None:
+    from perdure.bench.presets import find
+
+    learnt = [one for one in results if find(one.experiment.method).family != "analytic"]
+    least = min((one.cost.updates / one.experiment.tasks for one in learnt), default=FEW_UPDATES)
+    if least < FEW_UPDATES:
+        said = (
+            f"[yellow]Only {least:.0f} updates a task[/]: a network learns little in them, and has "
+            "little to forget. Give it more with --epochs or --steps, for example --steps 300."
+        )
+        console.print(said, soft_wrap=True)
