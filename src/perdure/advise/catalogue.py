@@ -72,16 +72,20 @@ _NO_COMPARISON = (
 )
 _GDUMB = "a sanity check: trained on its memory alone, so what it beats has learned nothing else"
 
+_INTERFERED = "replays what an update would hurt most; here no better than plain replay, and dearer"
 _PLASTIC = "keeps a network able to learn on long streams; it does not keep it from forgetting"
 _ADAPTS = "for pretrained backbones that must adapt; weak without replay where classes grow"
 _SMALL_BATCHES = "made for hundreds of small batches of few classes, with batch renormalisation"
 
-FROM_FEATURES: tuple[Rank, ...] = (
+_CLOSED_FORMS = (
     Rank("ranpac", "closed form on random features of features: the best here, and keeps no rows"),
     Rank("slda", "closed form: class means and one covariance; one pass, order does not matter"),
     Rank("ridge", "closed form: least squares; one pass, order does not matter"),
     Rank("fecam", "a covariance for each class: where classes differ in shape"),
     Rank("ncm", "the nearest class mean: the simplest, and the one to beat"),
+)
+FROM_FEATURES: tuple[Rank, ...] = (
+    *_CLOSED_FORMS,
     Rank("feature-replay", "trains a head on features drawn from class Gaussians; keeps no rows"),
     Rank("latent-replay", "replays activations, not rows; the layers below them stay frozen"),
 )
@@ -100,9 +104,8 @@ _AT_EVERY_STEP = (
     Rank("continual-backprop", _PLASTIC, alone=False),
 )
 _SESSION = Rank("first-session", "adapts the backbone in the first task; goes before", alone=False)
-_ADAPTERS = tuple(
-    Rank(name, _ADAPTS) for name in ("slca", "l2p", "inflora", "o-lora", "lora", "prompts")
-)
+_MERGED = tuple(Rank(name, _ADAPTS) for name in ("o-lora", "lora", "prompts"))
+_ADAPTERS = (*(Rank(name, _ADAPTS) for name in ("slca", "l2p", "inflora")), *_MERGED)
 FROM_PRETRAINED = frozenset(rank.method for rank in (*FROM_FEATURES, *_ADAPTERS))
 """What has nothing to work on but what a pretrained backbone gives."""
 
@@ -115,7 +118,7 @@ RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
         Rank("x-der", "der++ that also looks after what it stored; more to compute and to set"),
         Rank("der", "replays what the model said; needs no labels of past rows"),
         Rank("gem", "as good as replay on small problems, with several times the cost of a step"),
-        Rank("mir", "replays what an update would hurt most; here it stays below plain replay"),
+        Rank("mir", _INTERFERED),
         Rank("gdumb", _GDUMB),
         Rank("a-gem", "cheap, but one averaged gradient protects much less than replay"),
         Rank("generative-replay", "keeps no rows: replays what a generator draws; small images"),
@@ -150,7 +153,7 @@ RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
         Rank("ewc", "keeps no rows, but helps little where all tasks share the outputs"),
         Rank("er-ace", "made for new classes; with fixed labels it is close to er"),
         Rank("gdumb", _GDUMB),
-        Rank("mir", "replays what an update would hurt most; here it stays below plain replay"),
+        Rank("mir", _INTERFERED),
         Rank("gpm", "keeps no rows: learns only in directions that past inputs did not use"),
         Rank("generative-replay", "keeps no rows: replays what a generator draws; small images"),
         *FROM_FEATURES,
@@ -181,7 +184,7 @@ RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
         Rank("gdumb", _GDUMB),
         Rank("hat", "forgets next to nothing: a learned mask a task, until the network is full"),
         Rank("gpm", "keeps no rows: learns only in directions that past inputs did not use"),
-        Rank("mir", "replays what an update would hurt most; here it stays below plain replay"),
+        Rank("mir", _INTERFERED),
         Rank("generative-replay", "keeps no rows: replays what a generator draws; small images"),
         *FROM_FEATURES,
         *_ADAPTERS,
@@ -199,10 +202,10 @@ RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
         Rank("der++", "made for this scenario: rows and answers in a reservoir, no boundary"),
         Rank("er-ace", "needs no boundary, and calms the jump when new classes arrive"),
         Rank("der", "replays what the model said; needs no boundary and no labels of past rows"),
-        Rank("mir", "replays what an update would hurt most; here it stays below plain replay"),
+        Rank("mir", _INTERFERED),
         Rank("a-gem", "with write='step' it needs no boundary; weaker than replay"),
-        *FROM_FEATURES[:5],
-        *_ADAPTERS[3:],
+        *_CLOSED_FORMS,
+        *_MERGED,
         *_AT_EVERY_STEP,
     ),
 }
