@@ -56,9 +56,9 @@ def test_the_defaults_of_bench_are_those_of_an_experiment() -> None:
     for name in ("data", "kind", "tasks", "network", "head", "optimizer", "lr", "device"):
         assert getattr(plain, name) == defaults[name]
     assert ",".join(map(str, plain.hidden)) == defaults["hidden"]
-    assert (plain.schedule.batch_size, plain.schedule.epochs) == (
+    assert (plain.schedule.batch_size, plain.schedule.steps) == (
         defaults["batch_size"],
-        defaults["epochs"],
+        defaults["steps"],
     )
 
 

@@ -47,7 +47,7 @@ class Experiment:
         optimizer: "adam" or "sgd".
         lr: learning rate, > 0.
         momentum: of SGD.
-        schedule: batch size, and passes or updates a task: the same for every method.
+        schedule: batch size, and updates or passes a task: the same for every method.
         seed: of initial weights, order of classes and rows, and the methods.
         holdout: share of each task's training rows to measure on in place of the test rows, for
             tuning; 0 measures on the test rows.
@@ -75,7 +75,7 @@ class Experiment:
     optimizer: Optimizer = "adam"
     lr: float = 1e-3
     momentum: float = 0.0
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=300))
     seed: int = 0
     holdout: float = 0.0
     device: str = "cpu"

@@ -31,8 +31,10 @@ Tasks = Annotated[int, typer.Option(help="Tasks of the stream.", min=1)]
 Order = Annotated[
     str, typer.Option(help="Classes in the order in which they come, as 3,1,5,6; else by seed.")
 ]
-Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1)]
-Steps = Annotated[int, typer.Option(help="Updates a task, instead of passes; 0 for passes.", min=0)]
+Steps = Annotated[int, typer.Option(help="Updates a task, in as many passes as it takes.", min=1)]
+Epochs = Annotated[
+    int, typer.Option(help="Passes over each task's rows, instead of --steps.", min=0)
+]
 BatchSize = Annotated[int, typer.Option(help="Rows an update.", min=1)]
 Encoder = Annotated[
     str,
@@ -78,8 +80,8 @@ def bench(  # noqa: PLR0913, PLR0917  each is an option
     seeds: Seeds = 3,
     tasks: Tasks = 5,
     order: Order = "",
-    epochs: Epochs = 1,
-    steps: Steps = 0,
+    steps: Steps = 300,
+    epochs: Epochs = 0,
     batch_size: BatchSize = 64,
     encoder: Encoder = "",
     network: Network = "mlp",
@@ -136,7 +138,7 @@ def _experiments(given: dict[str, Any]) -> list[Experiment]:
     from perdure.folding import Schedule
 
     names = list(PRESETS) if given["methods"] == "all" else words(given["methods"])
-    budget = {"steps": given["steps"]} if given["steps"] else {"epochs": given["epochs"]}
+    budget = {"epochs": given["epochs"]} if given["epochs"] else {"steps": given["steps"]}
     base = Experiment(
         data=given["data"],
         kind=given["kind"],
@@ -228,6 +230,6 @@ def _warn_of_few_updates(results: list[Result], console: Console) -> None:
     if least < FEW_UPDATES:
         said = (
             f"[yellow]Only {least:.0f} updates a task[/]: a network learns little in them, and has "
-            "little to forget. Give it more with --epochs or --steps, for example --steps 300."
+            "little to forget. Give it more with --steps or --epochs."
         )
         console.print(said, soft_wrap=True)

@@ -29,8 +29,10 @@ Data = Annotated[str, typer.Option(help="A data set's name, such as digits or fa
 Scenario = Annotated[str, typer.Option(help="task, domain, class or free.")]
 Kind = Annotated[str, typer.Option(help="split, permuted, rotated, gradual or shifting.")]
 Tasks = Annotated[int, typer.Option(help="Tasks of the stream.", min=1)]
-Epochs = Annotated[int, typer.Option(help="Passes over each task's rows.", min=1)]
-Steps = Annotated[int, typer.Option(help="Updates a task, instead of passes; 0 for passes.", min=0)]
+Steps = Annotated[int, typer.Option(help="Updates a task, in as many passes as it takes.", min=1)]
+Epochs = Annotated[
+    int, typer.Option(help="Passes over each task's rows, instead of --steps.", min=0)
+]
 BatchSize = Annotated[int, typer.Option(help="Rows an update.", min=1)]
 Network = Annotated[str, typer.Option(help="mlp, cnn or resnet.")]
 Hidden = Annotated[str, typer.Option(help="Widths of the MLP's layers.")]
@@ -72,7 +74,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON, and all else 
 
 LAB_METHODS = "naive,ewc,lwf,er,er-ace,der++"
 OF_LAB = (
-    *("data", "scenario", "kind", "tasks", "epochs", "steps", "batch_size"),
+    *("data", "scenario", "kind", "tasks", "steps", "epochs", "batch_size"),
     *("network", "hidden", "optimizer", "lr", "capacity"),
 )
 OF_DIRECTORY = ("spans", "write")
@@ -86,8 +88,8 @@ def tune(  # noqa: PLR0913, PLR0917  each is an option
     scenario: Scenario = "class",
     kind: Kind = "split",
     tasks: Tasks = 5,
-    epochs: Epochs = 1,
-    steps: Steps = 0,
+    steps: Steps = 100,
+    epochs: Epochs = 0,
     batch_size: BatchSize = 64,
     network: Network = "mlp",
     hidden: Hidden = "256,256",
@@ -166,7 +168,7 @@ def _lab(given: dict[str, Any]) -> LabSource:
     from perdure.folding import Schedule
     from perdure.tune import LabSource
 
-    budget = {"steps": given["steps"]} if given["steps"] else {"epochs": given["epochs"]}
+    budget = {"epochs": given["epochs"]} if given["epochs"] else {"steps": given["steps"]}
     same = ("data", "kind", "scenario", "tasks", "network", "optimizer", "lr")
     experiment = Experiment(
         **{name: given[name] for name in same},
