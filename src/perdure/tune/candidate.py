@@ -35,9 +35,10 @@ class Candidate:
         return json.dumps(asdict(self), sort_keys=True)
 
     def __str__(self) -> str:
-        """The method, its settings and the learning rate, in one line."""
+        """The method, its settings and the learning rate if it has one, in one line."""
         said = [f"{name}={_short(value)}" for name, value in self.settings.items()]
-        return ", ".join([self.method, *said, f"lr={self.lr:.2g}"])
+        rate = [f"lr={self.lr:.2g}"] if _has_rate(self.method) else []
+        return ", ".join([self.method, *said, *rate])
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> Self:
@@ -105,7 +106,7 @@ class Space:
         for name, values in self.searched(candidate.method).items():
             value = candidate.settings.get(name)
             told[f"{candidate.method}.{name}"] = _nearest(value, values)
-        if self._has_rate(candidate.method):
+        if _has_rate(candidate.method):
             told["lr"] = min(max(candidate.lr, self.lr / RATES), self.lr * RATES)
         return told
 
@@ -119,12 +120,13 @@ class Space:
         return [name for name in known if name.rpartition(".")[2] == "capacity"]
 
     def _rate(self, trial: Draws, method: str) -> float:
-        if not self._has_rate(method):
+        if not _has_rate(method):
             return self.lr
         return trial.suggest_float("lr", self.lr / RATES, self.lr * RATES, log=True)
 
-    def _has_rate(self, method: str) -> bool:
-        return method == STAYS or not presets.find(method).closed_form
+
+def _has_rate(method: str) -> bool:
+    return method == STAYS or not presets.find(method).closed_form
 
 
 def _drawn(trial: Draws, name: str, values: tuple[presets.Plain, ...]) -> presets.Plain:
