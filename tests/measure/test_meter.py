@@ -73,19 +73,39 @@ def test_flops_of_a_network_are_those_of_its_products():
 
 
 def test_alike_updates_are_extrapolated_exactly():
-    """Three of 25 are counted, and the total is that of counting all."""
+    """Of 25 the first, 3rd, 13th and 23rd are counted, and the total is that of counting all."""
     cost = observe(Learner(network()), [7] * 25, every=10)
     assert cost.flops == 25 * flops_of(7)
-    assert cost.flops_counted == 3 * flops_of(7)
-    assert cost.counted_share == pytest.approx(3 / 25)
+    assert cost.flops_counted == 4 * flops_of(7)
+    assert cost.counted_share == pytest.approx(4 / 25)
+
+
+def test_what_is_set_up_in_the_first_update_of_a_task_is_charged_once():
+    """Ten more rows pass through the network then, and in no later update."""
+
+    class SetsUp(Method):
+        """As methods place adapters by the inputs of a task's first rows."""
+
+        def recall(self, step):
+            if step.learner.updates % 20 == 0:
+                step.learner.forward(torch.zeros(10, 12), None)
+
+    learner = Learner(network(), SetsUp())
+    with Meter(learner) as meter:
+        for _ in range(3):
+            for _ in range(20):
+                meter.observe(batch_of(7))
+            meter.consolidate()
+    forward = 2 * 10 * (12 * 8 + 8 * 5 + 5 * 3)
+    assert meter.cost.flops == 60 * flops_of(7) + 3 * forward
 
 
 def test_a_batch_of_another_shape_is_counted_anew():
-    """The short last batch of each pass, once."""
+    """The short last batch of each pass, as the first and the third of its kind."""
     rows = [8, 8, 3] * 4
     cost = observe(Learner(network()), rows)
     assert cost.flops == sum(map(flops_of, rows))
-    assert cost.flops_counted == flops_of(8) + flops_of(3)
+    assert cost.flops_counted == 2 * (flops_of(8) + flops_of(3))
 
 
 def test_recalled_rows_count_though_they_come_later():
@@ -132,7 +152,7 @@ def test_updates_after_a_consolidation_are_counted_anew():
             for _ in range(5):
                 meter.observe(batch_of(7))
             meter.consolidate()
-    assert meter.cost.flops_counted == 3 * flops_of(7)
+    assert meter.cost.flops_counted == 6 * flops_of(7)
     assert meter.cost.flops == 15 * flops_of(7)
 
 

@@ -23,8 +23,9 @@ from perdure.step import Step
 
 @dataclass
 class _Tally:
-    """Calls of `observe` that cost the same; `updates` counts the calls."""
+    """Calls of `observe` that cost the same, but for the first; `updates` counts the calls."""
 
+    first: Cost = field(default_factory=Cost)
     counted: Cost = field(default_factory=Cost)
     plain: Cost = field(default_factory=Cost)
 
@@ -35,9 +36,10 @@ class Meter:
     Counting FLOPs makes a small update about three times as slow, so updates are sampled. Updates
     are alike when their rows have one shape (recalled rows included), the model as many trainable
     parameters, and as many consolidations went before. Among alike updates the first is counted
-    and every `every`-th after it; the others are charged the mean of the counted ones. Where alike
-    updates came but none was counted (an odd batch before the next could be), they are charged by
-    the row, at the mean of all counted updates. Consolidations are always counted.
+    and stands for itself alone, since methods set up there what a task needs; so are the third
+    and every `every`-th after it, and the others are charged the mean of these. Where alike updates
+    came but none was counted (an odd batch before the next could be), they are charged by the row,
+    at the mean of all counted updates. Consolidations are always counted.
 
     Time is that of the whole block. A counted update is charged the mean time of the alike ones
     that were not counted, where there were any; consolidations are charged as they ran, counting
@@ -106,10 +108,12 @@ class Meter:
         spent = Cost(flops, flops, seconds, cpu, rows=len(step.batch), updates=1)
         after = self._expected[before] = self._key(step.batch)
         tally = self._tallies.setdefault(after, _Tally())
-        if due:
+        if not due:
+            tally.plain += spent
+        elif tally.first.updates:
             tally.counted += spent
         else:
-            tally.plain += spent
+            tally.first += spent
         return step
 
     def consolidate(self, data: Batch | Iterable[Batch] | None = None) -> None:
@@ -126,19 +130,20 @@ class Meter:
     def cost(self) -> Cost:
         """What was spent so far."""
         tallies = self._tallies.values()
-        counted = sum((tally.counted for tally in tallies), Cost())
+        counted = sum((tally.first + tally.counted for tally in tallies), Cost())
         plain = sum((tally.plain for tally in tallies), Cost())
         flops, seconds, cpu = counted.flops, 0.0, 0.0
         for tally in tallies:
-            known = tally.counted if tally.counted.updates else None
-            if known is not None:
+            known = tally.counted if tally.counted.updates else tally.first
+            if known.updates:
                 flops += tally.plain.updates * known.flops // known.updates
             else:
                 flops += tally.plain.rows * counted.flops // counted.rows
-            if known is not None and tally.plain.updates:
-                alike = known.updates / tally.plain.updates
-                seconds += alike * tally.plain.seconds - known.seconds
-                cpu += alike * tally.plain.cpu_seconds - known.cpu_seconds
+            slowed = tally.first + tally.counted
+            if slowed.updates and tally.plain.updates:
+                alike = slowed.updates / tally.plain.updates
+                seconds += alike * tally.plain.seconds - slowed.seconds
+                cpu += alike * tally.plain.cpu_seconds - slowed.cpu_seconds
         updates = Cost(flops, counted.flops, seconds, cpu, counted.rows + plain.rows)
         return self._elapsed_so_far() + self._consolidated + updates
 
@@ -147,8 +152,10 @@ class Meter:
         if key not in self._expected:
             return True
         tally = self._tallies[self._expected[key]]
+        if not tally.first.updates:
+            return True
         calls = tally.counted.updates + tally.plain.updates
-        return calls >= self.every * tally.counted.updates
+        return calls >= min(1, self.every - 1) + self.every * tally.counted.updates
 
     def _key(self, batch: Batch) -> Hashable:
         trainable = sum(parameter.numel() for parameter in self.learner.params.values())
