@@ -125,7 +125,7 @@ PRESETS: dict[str, Preset] = {
     "der": _replay(methods.DER, alpha=(0.1, 0.3, 0.5, 1.0)),
     "der++": _replay(methods.DERpp, alpha=(0.1, 0.2, 0.5, 1.0), beta=(0.5, 1.0)),
     "er-ace": _replay(methods.ERACE),
-    "mir": _replay(methods.MIR, candidates=(2, 5)),
+    "mir": _replay(methods.MIR, candidates=(2, 5), share=(0.25, 0.5, 1.0)),
     "x-der": _replay(methods.XDER, alpha=(0.3, 0.5, 1.0), beta=(0.5, 1.0), hold=(0.1, 1.0)),
     "wa": Preset(methods.WA, "replay", {"lwf.strength": 1.0}, beside=("er", "lwf")),
     "bic": Preset(

@@ -28,7 +28,8 @@ class InfLoRA(Adapting):
         al. 2021, eq. 9, https://arxiv.org/abs/2103.09762.
     Differs: A_t follows from the task's first batch, where the paper goes over all of it. M is held
         itself, where DualGPM turns to its complement once that is smaller: the span is the same.
-        The share does not rise over tasks.
+        The share does not rise over tasks. A task's labels are learnt against each other alone, so
+        that scenario class wants a memory beside it, or features that tell tasks apart already.
     Needs: a model that `perdure.nets.lora` adapted; boundaries with the task's rows.
     Keeps: adapters a task, and a matrix of (in, at most in) for each adapted layer.
 

@@ -24,7 +24,8 @@ class L2P(Local):
 
     Source: Wang et al. 2022, eq. 3-5, https://arxiv.org/abs/2112.08654.
     Differs: see `perdure.nets.PromptPool`. Outputs outside the task's labels are masked in the
-        loss, as in the authors' program.
+        loss, as in the authors' program, so that scenario class wants a memory beside it, or a
+        pretrained backbone whose features tell tasks apart already.
     Needs: a model whose backbone is a `perdure.nets.PromptPool`; boundaries. An update costs a
         bare forward pass more.
     Keeps: how often each prompt was chosen.

@@ -21,7 +21,8 @@ class MIR(Method):
     Source: Aljundi et al. 2019, eq. 1 and algorithm 1 (MI-1), https://arxiv.org/abs/1908.04742.
     Differs: by default only half of the rows are chosen so, and the others are drawn at random. The
         rows harmed most tend to be of one label, and replaying these alone makes the model swing
-        between labels (docs/methods/mir.md has the numbers); `share=1` is the paper's algorithm.
+        between labels. On held-out rows of Split Fashion-MNIST, three seeds, the paper's `share=1`
+        ends at 73.5 +- 10.3 (domain) and 66.4 +- 11.2 (class), 0.5 at 89.0 +- 3.0 and 76.9 +- 1.9.
         The virtual step and both losses are taken in evaluation mode and without augmentation.
         Like the authors' code, it is a plain gradient step, whatever the optimiser.
     Needs: nothing: neither task ids nor boundaries. An update costs one more pass forward and
