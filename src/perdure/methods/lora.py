@@ -19,7 +19,9 @@ class LoRA(Routed):
         features as Wang et al. 2022 do it for prompts, https://arxiv.org/abs/2207.12819.
     Differs: Hu et al. have one task. A class mean stands for the k-means centres of Wang et al.
         A task's labels are learnt against each other alone, so that in scenario class "merged"
-        wants a memory beside it: its tasks' outputs were never held against each other.
+        wants a memory beside it: its tasks' outputs were never held against each other. With one,
+        on a text encoder and 30 queries a class, it ends 3 to 4 points below one run of others
+        whose settings are not recorded (benchmarks/results/adapters.md).
     Needs: a model that `perdure.nets.lora` adapted. "task": task ids everywhere; "nearest":
         boundaries or task ids, and features; an update then costs a bare forward pass more.
     Keeps: adapters a task; for "nearest" a mean a class.
