@@ -72,7 +72,7 @@ _NO_COMPARISON = (
 )
 _GDUMB = "a sanity check: trained on its memory alone, so what it beats has learned nothing else"
 
-_INTERFERED = "replays what an update would hurt most; here no better than plain replay, and dearer"
+_INTERFERED = "replays what an update would hurt most; here close to plain replay, and dearer"
 _PLASTIC = "keeps a network able to learn on long streams; it does not keep it from forgetting"
 _ADAPTS = "for pretrained backbones that must adapt; weak without replay where classes grow"
 _SMALL_BATCHES = "made for hundreds of small batches of few classes, with batch renormalisation"
