@@ -3,8 +3,9 @@
     make docs                   # or python docs/cards.py FOLDER
 
 A card is the method's docstring, with what was measured beside it. Numbers come from
-benchmarks/results/methods.json, which `python benchmarks/methods.py` writes, and from nowhere
-else; where a method was not measured, its card says so.
+benchmarks/results: methods.json, which `python benchmarks/methods.py` writes, and reproduce.md,
+which `make reproduce` writes; why some differ from other people's stands in README.md there. Where
+a method was not measured, its card says so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from perdure.bench.presets import PRESETS, Preset, defaults
 
 HERE = Path(__file__).parent
-MEASURED = HERE.parent / "benchmarks" / "results" / "methods.json"
+RESULTS = HERE.parent / "benchmarks" / "results"
 TITLES = ("method", "family", "accuracy", "forgetting", "cost / naive", "memory", "seeds")
 SCENARIOS = ("task", "domain", "class")
 ADVICE = (
@@ -28,15 +29,25 @@ ADVICE = (
     "scratch. With a pretrained encoder, the closed-form methods (family *analytic*) come "
     "first: see [which method](../which-method.md)."
 )
+OTHERS = (
+    "Final average accuracy in percent on the whole Split Fashion-MNIST under the reference's own "
+    "protocol, theirs one run; a gap beyond 2.5 points is bold. "
+    "[All of them](../../benchmarks/results/reproduce.md)."
+)
 SECTION = re.compile(r"^(Source|Differs|Needs|Keeps|Args|Raises|Example|Returns|Attributes):(.*)$")
 Line = dict[str, Any]
 
 
-def main(target: Path = HERE / "methods", measured: Path = MEASURED) -> None:
+def main(target: Path = HERE / "methods", results: Path = RESULTS) -> None:
     """Write every page anew, and delete those of methods that are gone."""
-    found = json.loads(measured.read_text(encoding="utf-8"))
+    found = json.loads((results / "methods.json").read_text(encoding="utf-8"))
+    others = beside((results / "reproduce.md").read_text(encoding="utf-8"))
+    why = reasons((results / "README.md").read_text(encoding="utf-8"))
     target.mkdir(exist_ok=True)
-    pages = {f"{slug(name)}.md": card(name, preset, found) for name, preset in PRESETS.items()}
+    pages = {
+        f"{slug(name)}.md": card(name, preset, found, others.get(name, []), why.get(name, []))
+        for name, preset in PRESETS.items()
+    }
     pages["README.md"] = overview(found)
     for stale in {path.name for path in target.glob("*.md")} - pages.keys():
         (target / stale).unlink()
@@ -49,7 +60,9 @@ def slug(name: str) -> str:
     return name.replace("+", "p").replace("*", "-star")
 
 
-def card(name: str, preset: Preset, found: dict[str, Any]) -> str:
+def card(
+    name: str, preset: Preset, found: dict[str, Any], others: list[str], why: list[str]
+) -> str:
     """One method's page."""
     said = "\n".join(markdown(inspect.getdoc(preset.make) or ""))
     call = getattr(preset.make, "__name__", name)
@@ -68,7 +81,41 @@ def card(name: str, preset: Preset, found: dict[str, Any]) -> str:
         "## Measured",
         numbers(name, found),
     ]
+    if others:
+        title = head("protocol", "line", "scenario or batch", "theirs", "ours", "gap")
+        parts += ["## Beside other implementations", "\n".join([title, *others]), OTHERS]
+        parts += ["\n".join(f"- {reason}" for reason in why)] if why else []
     return "\n\n".join(parts) + "\n"
+
+
+def beside(text: str) -> dict[str, list[str]]:
+    """Rows of the tables of reproduce.md by method: one a cell that theirs and ours both have."""
+    rows: dict[str, list[str]] = {}
+    for section in text.split("\n## ")[1:]:
+        protocol, titles, _, *lines = [line for line in section.splitlines() if line]
+        columns = re.findall(r"(\w[\w ]*): theirs", titles)
+        for label, *cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines):
+            for column, place in zip(columns, range(0, len(cells), 3), strict=True):
+                if cells[place] != "-":
+                    row = (protocol, label, column, *cells[place : place + 3])
+                    rows.setdefault(method_of(label), []).append(f"| {' | '.join(row)} |")
+    return rows
+
+
+def reasons(text: str) -> dict[str, list[str]]:
+    """Why a gap is wide, by method: the bullets of README.md's section on gaps."""
+    section = text.split("\n## Where a gap", 1)[1].partition("\n\n")[2].partition("\n## ")[0]
+    found: dict[str, list[str]] = {}
+    for bullet in re.findall(r"^- (.*(?:\n  .*)*)", section, flags=re.MULTILINE):
+        label = bullet.removeprefix("**").partition("**")[0]
+        found.setdefault(method_of(label), []).append(bullet)
+    return found
+
+
+def method_of(label: str) -> str:
+    """Which method a line of somebody else's table is about."""
+    name = re.split(r",| \(", label)[0].lower().replace(" ", "-")
+    return {"none": "naive", "sgd": "naive"}.get(name, name)
 
 
 def numbers(name: str, found: dict[str, Any]) -> str:
