@@ -40,9 +40,8 @@ class LUCIR(Method):
         Impossible: the model has no `CosineHead`.
 
     Example:
-        >>> from perdure.methods import ER
-        >>> from perdure.nets import MLP
-        >>> learner = Learner(Classifier(MLP(4, (8,)), CosineHead(8)), ER(), LUCIR())
+        >>> from perdure import methods, nets
+        >>> learner = Learner(Classifier(nets.MLP(4, (8,)), CosineHead(8)), methods.ER(), LUCIR())
         >>> learner.observe(Batch(torch.eye(4), torch.arange(4))).outputs.shape
         torch.Size([4, 4])
     """
