@@ -67,7 +67,7 @@ MAKES: dict[str, Callable[[], Method]] = {
     "XDER": lambda: methods.XDER(alpha=0.1, beta=0.1, capacity=12, ready=0.0),
 }
 ORDER_FREE = {"recall", "penalty", "settle"}
-PARTNERS = {"AGEM", "ER", "EWC"}
+PARTNERS = {"ER", "EWC"}
 """One that projects, one that recalls, one that penalises: each method meets them at every run."""
 VERBS = ORDER_FREE | {"grow", "project", "constrain", "consolidate", "decide", "forward", "loss"}
 
