@@ -109,9 +109,9 @@ def _right(outputs: Tensor, y: Tensor) -> float:
 
 def summary(runs: Mapping[str, Any], said: str) -> str:
     """The table in Markdown."""
-    text = ["# Adapters or closed forms, 30 queries a class", ""]
-    said_of = (__doc__ or "").split("\n\n")
-    text += [said_of[2], "", said_of[3], "", "| method | theirs | ours |", "|---|---|---|"]
+    protocol, choice = (__doc__ or "").split("\n\n")[2:4]
+    text = ["# Adapters or closed forms, 30 queries a class", "", protocol, "", choice, ""]
+    text += ["| method | theirs | ours |", "|---|---|---|"]
     for name in (*FROZEN, *ADAPTED):
         ours = [100 * accuracy for key, accuracy in runs.items() if key.startswith(f"{name}/")]
         spread = f" ± {stdev(ours):.2f}" if len(ours) > 1 else ""
@@ -138,15 +138,16 @@ def main(
             missing = [rate for rate in RATES if str(rate) not in held["held out"]]
             held["held out"] |= {str(rate): adapted(data, 1000, rate) for rate in missing}
             console.print(held["held out"])
+            kept.write_text(json.dumps(held, indent=1) + "\n")
         for seed in () if tune else range(seeds):
-            for name in FROZEN:
-                runs[f"{name}/{seed}"] = frozen(name, few(features.clinc150(), seed), seed)
+            missing = [name for name in FROZEN if f"{name}/{seed}" not in runs]
+            data = few(features.clinc150(), seed) if missing else None
+            runs |= {f"{name}/{seed}": frozen(name, data, seed) for name in missing}
             if f"{ADAPTED[0]}/{seed}" not in runs:
                 found = adapted(few(load("clinc150"), seed), seed, RATE)
                 runs |= {f"{name}/{seed}": accuracy for name, accuracy in found.items()}
             console.print({key: value for key, value in runs.items() if key.endswith(f"/{seed}")})
             kept.write_text(json.dumps(held, indent=1) + "\n")
-    kept.write_text(json.dumps(held, indent=1) + "\n")
     facts = ", ".join(f"{name} {value}" for name, value in environment().items())
     (out / "adapters.md").write_text(summary(runs, f"Commit {held['commit']}; {facts}."))
 

@@ -149,7 +149,7 @@ RANKINGS: Mapping[Scenario, tuple[Rank, ...]] = {
         Rank("mir", _INTERFERED),
         Rank("gdumb", _GDUMB),
         Rank("a-gem", "lets no update raise the average loss on the past; keeps raw rows"),
-        Rank("si", "mostly the best without old rows: holds the weights that past tasks relied on"),
+        Rank("si", "among the best without old rows: holds the weights that past tasks relied on"),
         Rank("gpm", "keeps no rows: learns only in directions that past inputs did not use"),
         Rank("lwf", "keeps no rows: holds the answers that the model gave before the update"),
         Rank("mas", "keeps no rows: holds the weights that the answers are sensitive to"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from perdure.bench import presets
 from perdure.errors import InvalidValue
+from perdure.folding import Schedule
 
 
 def read_settings(
@@ -65,3 +66,9 @@ def numbers(option: str, text: str) -> list[int]:
         return [int(word) for word in words(text)]
     except ValueError as error:
         raise InvalidValue(f"{option} takes whole numbers with commas, not {text!r}") from error
+
+
+def schedule(batch_size: int, steps: int, epochs: int) -> Schedule:
+    """So many passes over each task; where none are asked for, so many updates."""
+    budget = {"epochs": epochs} if epochs else {"steps": steps}
+    return Schedule(batch_size, **budget)

@@ -134,11 +134,9 @@ def _experiments(given: dict[str, Any]) -> list[Experiment]:
     from perdure.bench.experiment import Experiment
     from perdure.bench.grids import grid
     from perdure.bench.presets import PRESETS
-    from perdure.bench.settings import numbers, read_settings, words
-    from perdure.folding import Schedule
+    from perdure.bench.settings import numbers, read_settings, schedule, words
 
     names = list(PRESETS) if given["methods"] == "all" else words(given["methods"])
-    budget = {"epochs": given["epochs"]} if given["epochs"] else {"steps": given["steps"]}
     base = Experiment(
         data=given["data"],
         kind=given["kind"],
@@ -150,7 +148,7 @@ def _experiments(given: dict[str, Any]) -> list[Experiment]:
         head=given["head"],
         optimizer=given["optimizer"],
         lr=given["lr"],
-        schedule=Schedule(given["batch_size"], **budget),
+        schedule=schedule(given["batch_size"], given["steps"], given["epochs"]),
         device=given["device"],
     )
     settings = read_settings(given["set_"] or [], names, given["capacity"])
@@ -225,7 +223,7 @@ def _show(
 def _warn_of_few_updates(results: list[Result], console: Console) -> None:
     from perdure.bench.presets import find
 
-    learnt = [one for one in results if find(one.experiment.method).family != "analytic"]
+    learnt = [one for one in results if not find(one.experiment.method).closed_form]
     least = min((one.cost.updates / one.experiment.tasks for one in learnt), default=FEW_UPDATES)
     if least < FEW_UPDATES:
         said = (

@@ -164,27 +164,26 @@ def _check(ctx: typer.Context) -> None:
 def _lab(given: dict[str, Any]) -> LabSource:
     from perdure.bench import Experiment
     from perdure.bench.presets import CAPACITY
-    from perdure.bench.settings import numbers
-    from perdure.folding import Schedule
+    from perdure.bench.settings import numbers, schedule, words
     from perdure.tune import LabSource
 
-    budget = {"epochs": given["epochs"]} if given["epochs"] else {"steps": given["steps"]}
     same = ("data", "kind", "scenario", "tasks", "network", "optimizer", "lr")
     experiment = Experiment(
         **{name: given[name] for name in same},
         hidden=tuple(numbers("--hidden", given["hidden"])),
-        schedule=Schedule(given["batch_size"], **budget),
+        schedule=schedule(given["batch_size"], given["steps"], given["epochs"]),
     )
-    names = _words(given["methods"] or LAB_METHODS)
+    names = tuple(words(given["methods"] or LAB_METHODS))
     return LabSource(experiment, names, given["capacity"] or CAPACITY)
 
 
 def _replay(given: dict[str, Any]) -> ReplaySource:
+    from perdure.bench.settings import words
     from perdure.live.project import Project
     from perdure.tune.replay import ReplaySource
 
     with Project(given["directory"]) as project:
-        return ReplaySource.of(project, _words(given["methods"]), given["spans"] or None)
+        return ReplaySource.of(project, tuple(words(given["methods"])), given["spans"] or None)
 
 
 def _found(given: dict[str, Any], source: Source, folder: Path, console: Console) -> Found:
@@ -278,7 +277,3 @@ def _settle(directory: Path, found: Found, console: Console, *, write: bool) -> 
             soft_wrap=True,
             markup=False,
         )
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -17,7 +17,7 @@ from perdure.bench.report.colours import colours
 from perdure.bench.table import scaled
 from perdure.bench.tuning import Choice
 from perdure.errors import require
-from perdure.figure import FAINT, INK, SOFT, figure
+from perdure.figure import INK, figure
 from perdure.tune.outcome import Outcome, Prefer, choose, front
 
 SIZE = (4.9, 3.6)
@@ -164,7 +164,6 @@ def _plot(title: str, found: Found, done: Sequence[Outcome], against: str) -> st
             axes.set_xscale("log")
         axes.set_xlabel("FLOPs" if against == "flops" else "forgetting, points")
         axes.set_ylabel("accuracy, %")
-        axes.tick_params(colors=FAINT, labelcolor=SOFT, which="both")
 
     return figure(f"{title} of every trial that went to the end", SIZE, draw)
 

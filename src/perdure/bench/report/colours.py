@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from perdure.bench import presets
+from perdure.figure import BLUE, GREEN, ORANGE, RED, VIOLET
 
 COLOURS = (
-    "#3b82f6",
-    "#f97316",
-    "#10b981",
+    BLUE,
+    ORANGE,
+    GREEN,
     "#d946ef",
     "#eab308",
     "#06b6d4",
-    "#ef4444",
+    RED,
     "#84a62b",
-    "#8b5cf6",
+    VIOLET,
     "#ec4899",
     "#14b8a6",
     "#b7791f",
