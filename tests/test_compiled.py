@@ -76,6 +76,28 @@ def test_any_optimiser_of_torch_follows_its_eager_self_and_resumes(optimizer) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.filterwarnings("ignore")
+def test_a_value_that_is_changed_by_hand_changes_the_next_update() -> None:
+    """A learning rate, a dropout's rate and other sizes of batches are no part of the graph."""
+    eager, fast = (
+        Learner(
+            nn.Sequential(model(), nn.Dropout(0.0)), optimizer=SGD, engine=Engine(compile=compiled)
+        )
+        for compiled in (False, True)
+    )
+    for each in (eager, fast):
+        for seed in range(3):
+            each.observe(rows(seed))
+        each.optimiser.torch.param_groups[0]["lr"] = 0.01
+        each.observe(rows(3)[:7])
+    for name, parameter in eager.params.items():
+        torch.testing.assert_close(fast.params[name], parameter, rtol=1e-3, atol=1e-4)
+    fast.model[1].p = 1.0
+    assert not fast.observe(rows(4)).outputs.any()
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_growth_never_exhausts_the_compiler() -> None:
     """A head that grows ten times is compiled each time, without the compiler's warning."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FunctionType
-from typing import cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,6 +21,7 @@ Loss = Callable[[Tensor, Batch], Tensor]
 Update = Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
 
 INTERPOSING = ("penalty", "project", "forward", "loss", "update")
+CHANGING = ("CONSTANT_MATCH", "EQUALS_MATCH", "TENSOR_MATCH")
 
 
 def check_compilable(
@@ -83,7 +84,13 @@ def compiled_update(
             buffer.copy_(written[name])
         return value, out
 
-    graph = torch.compile(_fresh(cast("FunctionType", run), model, params))
+    drops = any(isinstance(module, nn.modules.dropout._DropoutNd) for module in model.modules())  # noqa: SLF001
+    graph = torch.compile(
+        _fresh(cast("FunctionType", run), model, params),
+        # torch cannot differentiate dropout functionally where the number of rows is a symbol.
+        dynamic=False if drops else None,
+        options={"guard_filter_fn": _worth_checking},
+    )
 
     @torch.no_grad()
     def update(inputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -93,6 +100,22 @@ def compiled_update(
         return graph(inputs, batch)
 
     return update
+
+
+def _worth_checking(guards: Sequence[Any]) -> list[bool]:
+    """Which of the compiler's guards each update looks at: all but the build of model and torch.
+
+    That took an eighth of an update. A learner compiles anew where it changes a model's build;
+    who changes it by hand, adding a hook say, calls `learner.refresh()`. Values are looked at, as
+    a dropout's rate.
+    """
+
+    def worth(guard: Any) -> bool:
+        if guard.is_global or "__import__" in guard.name:
+            return False
+        return "model" not in guard.name or guard.guard_type in CHANGING
+
+    return [worth(guard) for guard in guards]
 
 
 _codes: WeakKeyDictionary[nn.Module, tuple[list[int], CodeType]] = WeakKeyDictionary()
