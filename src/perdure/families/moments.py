@@ -126,6 +126,12 @@ class Moments:
         all_rows.sum, all_rows.second = (means[k] * engine.ranks.size for k in ("sum", "second"))
         return all_rows
 
+    def to(self, device: torch.device | str) -> Moments:
+        """Itself, moved there; merging moves it to where the sums come from."""
+        for name in STATE:
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
     # -- what is known ---------------------------------------------------------------------------
 
     @property
