@@ -7,12 +7,12 @@ tests run scripts that import this file first.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
 from torch.utils import _foreach_utils
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "simulated"
@@ -34,7 +34,7 @@ class Simulated(Tensor):
     held: Tensor
 
     @staticmethod
-    def __new__(cls, held: Tensor) -> Simulated:
+    def __new__(cls, held: Tensor) -> Self:
         made = Tensor._make_wrapper_subclass(
             cls,
             held.shape,
@@ -71,8 +71,8 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
     """The operation on what is held; its result is on the device that it asks for, or on ours."""
     device = kwargs.get("device")
     asked = kwargs if device is None else {**kwargs, "device": CPU}
-    ours = {id(leaf.held): leaf for leaf in tree_leaves((args, kwargs)) if is_simulated(leaf)}
-    out = func(*tree_map(bare, args), **tree_map(bare, asked))
+    ours = {id(v.held): v for v in each((args, *kwargs.values())) if is_simulated(v)}
+    out = func(*changed(bare, args), **{name: changed(bare, v) for name, v in asked.items()})
     if device is not None and torch.device(device).type != NAME:
         return out
 
@@ -86,13 +86,14 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
             raise NotImplementedError(f"{func} changed a tensor's shape in place")
         return known
 
-    return tree_map(dressed, out)
+    return changed(dressed, out)
 
 
 def check(func: Any, args: Any, kwargs: Any) -> None:
     """Raise where CUDA would: at a CPU tensor, unless it is an index or a number, or generator."""
-    leaves = tree_leaves((args[:1] + args[2:] if func in INDEXING else args, kwargs))
-    written = func._schema.is_mutable and args and not is_simulated(tree_leaves(args)[0])
+    looked = args[:1] + args[2:] if func in INDEXING else args
+    leaves = list(each((looked, *kwargs.values())))
+    written = func._schema.is_mutable and not is_simulated(next(each(args), None))
     numbers = torch.Tag.pointwise in func.tags or func in READING | INDEXING
     strangers = [v for v in leaves if isinstance(v, Tensor) and not is_simulated(v)]
     allowed = numbers and not written and len(strangers) <= 1
@@ -106,6 +107,22 @@ def check(func: Any, args: Any, kwargs: Any) -> None:
         raise RuntimeError(f"{func}: Expected a {NAME!r} generator but found one of the CPU")
     if func in INDEXING and not is_simulated(args[0]):
         raise RuntimeError(f"{func}: a CPU tensor cannot be indexed from {NAME!r}")
+
+
+def each(value: Any) -> Iterator[Any]:
+    """What is in nested lists and tuples."""
+    if isinstance(value, (list, tuple)):
+        for held in value:
+            yield from each(held)
+    else:
+        yield value
+
+
+def changed(change: Callable[[Any], Any], value: Any) -> Any:
+    """Nested lists and tuples with everything in them changed."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(changed(change, held) for held in value)
+    return change(value)
 
 
 def is_simulated(value: Any) -> bool:
@@ -142,6 +159,12 @@ class _Module:
     def manual_seed_all(self, seed: int) -> None:
         """Its draws are the CPU's."""
 
+    def get_rng_state(self, device: object = None) -> Tensor:
+        return torch.get_rng_state()
+
+    def set_rng_state(self, state: Tensor, device: object = None) -> None:
+        """As above."""
+
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16, torch.float16]
 
@@ -160,7 +183,7 @@ def _copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Te
     return target
 
 
-def register() -> torch.library.Library:
+def register() -> tuple[torch.library.Library, ...]:
     """Make torch know the device."""
     _setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
     _foreach_utils._foreach_supported_types.append(Simulated)
@@ -170,7 +193,9 @@ def register() -> torch.library.Library:
             func = getattr(getattr(aten, name[6:].split(".")[0]), (name + ".default").split(".")[1])
             library.impl(name[6:], _making(func), "PrivateUse1")
     library.impl("_copy_from", _copy_from, "PrivateUse1")
-    return library
+    everything = torch.library.Library("_", "IMPL")
+    everything.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    return library, everything
 
 
 def _makes(name: str) -> bool:
@@ -187,4 +212,4 @@ def _makes(name: str) -> bool:
     )
 
 
-LIBRARY = register()
+LIBRARIES = register()

@@ -82,7 +82,6 @@ class Analytic(Method, ABC):
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
         """Restore what `state_dict` gave; it is solved anew when asked."""
         super().load_state_dict(state, device)
-        self.moments.to(device)
         self._solution = None
 
     def _count(self, learner: Learner, data: Iterable[Batch]) -> None:

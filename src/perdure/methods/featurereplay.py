@@ -62,14 +62,13 @@ class FeatureReplay(Method):
 
     def penalty(self, step: Step) -> Tensor | None:
         """None while no class but those of the incoming rows is known."""
-        rows, model = step.incoming, step.learner.model
+        rows, model, known = step.incoming, step.learner.model, self.moments
         if not isinstance(model, Classifier):
             raise Impossible(
                 f"FeatureReplay trains a Classifier's head; got {type(model).__name__}"
             )
         own = rows.y if rows.task is None or not takes_task(model) else rows.task * TASK + rows.y
-        known = self.moments.to(own.device)  # after a load they are on the CPU
-        past = (~torch.isin(known.keys, own)).nonzero().flatten()  # (groups,)
+        past = (~torch.isin(known.keys.to(own.device), own)).nonzero().flatten()  # (groups,)
         if not len(past):
             return None
         draw = torch.randint(len(past), (self.rows or step.current,), generator=self.rng)
