@@ -10,6 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,18 @@ from tests.methods.test_contract import MAKES
 from torch import Generator, nn
 from torch.optim import SGD, Adam, AdamW, NAdam, RMSprop
 
-from perdure import Batch, Engine, Learner, bench, checkpoint, memory, methods, nets, testing
+from perdure import (
+    Batch,
+    Engine,
+    Learner,
+    bench,
+    checkpoint,
+    memory,
+    methods,
+    nets,
+    streams,
+    testing,
+)
 from perdure.bench.build import build
 from perdure.bench.lifecycle import live_through
 from perdure.folding import Schedule
@@ -169,6 +181,32 @@ def measures() -> None:
     brier_score(learner.predict(rows.x).softmax(1), rows.y.to(NAME))
 
 
+def streams_there() -> None:
+    """Streams of data that lie on the device already."""
+    raw = streams.load("digits")
+    parts = {
+        name: getattr(raw, name).to(NAME) for name in ("train_x", "train_y", "test_x", "test_y")
+    }
+    data = replace(raw, **parts)
+    ages = np.arange(len(data.train_y)) % 7, np.arange(len(data.test_y)) % 7
+    split = streams.split(data, tasks=2)
+    for stream in (
+        split.holdout(0.2),
+        streams.split(data, tasks=2, scenario="domain"),
+        streams.gradual(split),
+        streams.gradual(streams.permuted(data, tasks=2)),
+        streams.rotated(data, tasks=2),
+        streams.corrupted(data, ("noise", "blur")),
+        streams.by_column(data, ages, tasks=2),
+        streams.nic(data, batches=20),
+        streams.encoded(split, lambda x: x.flatten(1).float()),
+    ):
+        for task in stream.tasks[:2]:
+            drawn = [*task.train.batches(8, seed=0, steps=2), next(iter(task.test))]
+            drawn += [] if task.valid is None else [next(iter(task.valid))]
+            assert {NAME} == {batch.x.device.type for batch in drawn}
+
+
 def benches(scenario: str, method: str, folder: Path) -> None:
     """An experiment that says `device`."""
     schedule = Schedule(batch_size=32, steps=2)
@@ -241,6 +279,7 @@ CASES: dict[str, Callable[[], None]] = {
     **{name: partial(learns, *held) for name, held in networks().items()},
     "encoder": with_folder(encodes),
     "measures": measures,
+    "streams": streams_there,
     "bench, by task": with_folder(benches, "task", "ewc"),
     "bench, by class": with_folder(benches, "class", "der++"),
     "the live loop": with_folder(updates),
