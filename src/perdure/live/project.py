@@ -106,8 +106,8 @@ class Project:
 
     def model(self) -> nn.Module:
         """The model, untrained, with the same weights every time."""
-        with torch.random.fork_rng(devices=()):  # a model is drawn on the CPU: wake no GPU for it
-            torch.default_generator.manual_seed(self.settings.seed)
+        with torch.random.fork_rng(devices=()):  # None would wake every GPU, in a service as well
+            torch.manual_seed(self.settings.seed)
             return self._factory()(self.schema, max(len(self.schema.classes), 1))
 
     def engine(self) -> Engine:
