@@ -178,6 +178,8 @@ class Learner:
         x = x.to(self.engine.device)
         if isinstance(task, int):
             task = torch.full((len(x),), task, device=self.engine.device)
+        elif task is not None:
+            task = task.to(self.engine.device)
         out = self.forward(self.prepare(x), task)
         for method in self.having["decide"]:
             out = method.decide(self, x, out, task)

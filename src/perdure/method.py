@@ -57,8 +57,8 @@ class Stateful(Protocol):
         """The state as tensors and plain values."""
         ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore what `state_dict` gave: on `device` what meets the model's tensors."""
         ...
 
 
@@ -178,7 +178,7 @@ class Method:
         parts = self.parts()
         for key in self.keeps:
             if key in parts:
-                parts[key].load_state_dict(state[key])
+                parts[key].load_state_dict(state[key], device)
             else:
                 setattr(self, key, _copied(state[key], device))
         self.rng.set_state(state["rng"].cpu())

@@ -66,9 +66,11 @@ class NamedOptimiser:
             self._append(list(names), params)
         for group, settings in zip(self.torch.param_groups, state["settings"], strict=True):
             group.update(settings)
+        group_of = {id(p): group for group in self.torch.param_groups for p in group["params"]}
         for name, moments in state["moments"].items():
-            self.torch.state[params[name]] = {
-                key: value.clone() if isinstance(value, Tensor) else value
+            parameter = params[name]
+            self.torch.state[parameter] = {
+                key: _beside(parameter, key, value, group_of[id(parameter)])
                 for key, value in moments.items()
             }
 
@@ -86,3 +88,12 @@ class NamedOptimiser:
                 group["initial_lr"] = group["lr"]
                 group["lr"] *= now["lr"] / now["initial_lr"]
             self.torch.add_param_group(group)
+
+
+def _beside(parameter: nn.Parameter, key: str, value: Any, group: Mapping[str, Any]) -> Any:
+    """A copy of a moment where the optimiser looks for it, wherever the checkpoint's tensor is."""
+    if not isinstance(value, Tensor):
+        return value
+    # torch counts steps on the CPU, unless a kernel on the device reads the count.
+    counts = key == "step" and not (group.get("fused") or group.get("capturable"))
+    return value.to("cpu" if counts else parameter.device, copy=True)

@@ -53,7 +53,7 @@ class Expansion:
         """The number that W follows from."""
         return {"origin": self.origin}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
         """Restore what `state_dict` gave.
 
         Raises:

@@ -182,8 +182,8 @@ class Moments:
         """The keys and the sums."""
         return {name: getattr(self, name) for name in STATE}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave.
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore what `state_dict` gave, on `device`.
 
         Raises:
             CheckpointMismatch: it holds something else, or sums of another kind.
@@ -193,7 +193,7 @@ class Moments:
         if state["second"].dim() != self.second.dim():
             raise CheckpointMismatch(f"the checkpoint's sums are not of kind {self.kind!r}")
         for name in STATE:
-            setattr(self, name, state[name].clone())
+            setattr(self, name, state[name].to(device, copy=True))
 
     def _keys(self, y: Tensor, task: Tensor | None) -> Tensor:
         if y.dim() != 1 or y.is_floating_point() or (len(y) and int(y.min()) < 0):

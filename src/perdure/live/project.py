@@ -106,7 +106,7 @@ class Project:
 
     def model(self) -> nn.Module:
         """The model, untrained, with the same weights every time."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=()):  # None would wake every GPU, in a service as well
             torch.manual_seed(self.settings.seed)
             return self._factory()(self.schema, max(len(self.schema.classes), 1))
 

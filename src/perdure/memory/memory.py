@@ -149,8 +149,8 @@ class Memory(ABC):
         own = {key: getattr(self, key) for key in self.keeps}
         return {"rows": self.storage.state_dict(), "rng": self.rng.get_state(), **own}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave.
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore what `state_dict` gave; rows stay in their storage, whatever the device.
 
         Raises:
             CheckpointMismatch: another policy wrote it, or it holds more rows than fit.

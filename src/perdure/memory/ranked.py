@@ -88,13 +88,13 @@ class Ranked(Memory):
         limits = {str(group): limit for group, limit in self.limits.items()}
         return {**super().state_dict(), "limits": limits}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
         """Restore what `state_dict` gave.
 
         Raises:
             CheckpointMismatch: another policy wrote it, or it holds more rows than fit.
         """
-        super().load_state_dict(state)
+        super().load_state_dict(state, device)
         self.limits = {int(group): limit for group, limit in state["limits"].items()}
 
     def _keep(self, slots: Tensor) -> None:

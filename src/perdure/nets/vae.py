@@ -116,7 +116,6 @@ class GenerativeMemory:
                     f"rows of {x.dtype} cannot be generated; give uint8 images or floats"
                 )
             self._make(list(x.shape[1:]), x.dtype == torch.uint8, x.device)
-        self._place(x.device)
         if list(x.shape[1:]) != self.shape or (x.dtype == torch.uint8) != self.vae.pixels:
             raise InvalidValue(
                 f"the VAE was made for {'uint8' if self.vae.pixels else 'float'} rows of shape "
@@ -141,7 +140,6 @@ class GenerativeMemory:
     @torch.no_grad()
     def sample(self, rows: int, device: torch.device) -> Tensor:  # (rows, ...)
         """Rows like those learnt before `close`, in the shape and type in which they came."""
-        self._place(device)
         x: Tensor = functional_call(self.vae, self.closed, (self._normal(rows, device),))
         if self.vae.pixels:
             x = (255 * x).round().byte()
@@ -163,19 +161,19 @@ class GenerativeMemory:
             "rng": self.rng.get_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave.
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore what `state_dict` gave, on `device`, where later rows must be.
 
         Raises:
             CheckpointMismatch: it is of a VAE of another size.
         """
-        self.shape, self.closed = None, copy(state["closed"])
+        self.shape = None
+        self.closed = {name: held.to(device, copy=True) for name, held in state["closed"].items()}
         if state["shape"] is not None:
-            self._rebuild(state)
+            self._rebuild(state, device)
         self.rng.set_state(state["rng"].cpu())
 
-    def _rebuild(self, state: Mapping[str, Any]) -> None:
-        device = next(iter(state["vae"].values())).device
+    def _rebuild(self, state: Mapping[str, Any], device: torch.device | str) -> None:
         self._make(list(state["shape"]), state["pixels"], device)
         for name, p in self._params.items():
             held = state["vae"].get(name)
@@ -188,7 +186,7 @@ class GenerativeMemory:
             p.data.copy_(held)
         self._optimiser.load_state_dict(state["optimiser"], self._params)
 
-    def _make(self, shape: list[int], pixels: bool, device: torch.device) -> None:
+    def _make(self, shape: list[int], pixels: bool, device: torch.device | str) -> None:
         self.shape = shape
         with torch.random.fork_rng(devices=()):  # as it begins depends on its own generator alone
             seed = int(torch.randint(2**62, (), generator=self.rng))
@@ -198,19 +196,8 @@ class GenerativeMemory:
         adam = partial(torch.optim.Adam, lr=self.lr, fused=True)
         self._optimiser = NamedOptimiser(adam, self._params)
 
-    def _place(self, device: torch.device) -> None:
-        """Go where the rows are: a checkpoint's tensors come to the CPU first."""
-        if next(iter(self._params.values())).device != device:
-            self.load_state_dict(_moved(self.state_dict(), device))
-
     def _normal(self, rows: int, device: torch.device) -> Tensor:  # (rows, latent)
         return torch.randn(rows, self.latent, generator=self.rng).to(device)
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _moved(held, device) for key, held in value.items()}
-    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _layers(widths: Sequence[int]) -> nn.Sequential:

@@ -88,7 +88,8 @@ class _Encoded:
         """The features of all inputs, as the transform shows them."""
         place = id(x), id(transform)
         if place not in self._made:
-            shown = Rows(x, torch.zeros(len(x)), transform=transform, size=ROWS)
+            device = x.device if isinstance(x, Tensor) else None
+            shown = Rows(x, torch.zeros(len(x), device=device), transform=transform, size=ROWS)
             features = torch.cat([self._features(batch.x) for batch in shown])
             self._made[place] = x, transform, features  # kept, so that no id is used again
         return self._made[place][2]

@@ -25,7 +25,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
         return Rows(_Joined(parts), y, task=task, ordered=True)
     x, y = parts[0].x, parts[0].y
     if task is not None:
-        task = torch.full((len(y),), -1).index_copy(0, shared, task)
+        task = torch.full((len(y),), -1, device=y.device).index_copy(0, shared, task)
     return Rows(x, y, task=task, index=shared, ordered=True)
 
 
@@ -58,7 +58,7 @@ def _task_ids(part: Rows) -> Tensor | None:  # (n,)
         return None
     if isinstance(part.task, Tensor):
         return part.task if part.index is None else part.task[part.index]
-    return torch.full((len(part),), part.task)
+    return torch.full((len(part),), part.task, device=part.y.device)
 
 
 class _Joined:
@@ -70,6 +70,7 @@ class _Joined:
         return int(self.ends[-1])
 
     def gather(self, index: Tensor) -> Tensor:
+        index = index.cpu()
         owner = torch.bucketize(index, self.ends, right=True)  # (n,) the part of each row
         drawn: list[tuple[Tensor, Tensor]] = []
         for number in owner.unique().tolist():

@@ -47,8 +47,8 @@ class Rows:
             raise InvalidValue(f"columns differ in length: x has {len(x)} rows, y {len(y)}")
         self.x = x
         self.y = y
-        self.task = task
-        self.index = index
+        self.task = task.to(y.device) if isinstance(task, Tensor) else task
+        self.index = None if index is None else index.to(y.device)
         self.transform = transform
         self.ordered = ordered
         self.size = size

@@ -58,12 +58,12 @@ def split(
         place = torch.zeros(len(data.classes), dtype=torch.int64)
         for group in groups:
             place[torch.tensor(group)] = torch.arange(len(group))
-        train_y, test_y = place[train_y], place[test_y]
+        train_y, test_y = (place.to(y.device)[y] for y in (train_y, test_y))
     made = []
     for t, group in enumerate(groups):
         id_ = None if scenario is Scenario.FREE else t
         parts = [
-            Rows(x, y, task=id_, index=torch.isin(own, torch.tensor(group)).nonzero().flatten())
+            Rows(x, y, task=id_, index=torch.isin(own.cpu(), torch.tensor(group)).nonzero()[:, 0])
             for x, y, own in (
                 (data.train_x, train_y, data.train_y),
                 (data.test_x, test_y, data.test_y),

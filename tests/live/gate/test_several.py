@@ -43,6 +43,7 @@ def test_rows_of_their_own_subjects_count_in_full():
     """Without two rows of one subject there is nothing to correct."""
     change = np.random.default_rng(0).integers(-1, 2, 100)
     assert design_effect(change, np.arange(100)) == 1.0
+    assert design_effect(change[:0], change[:0]) == 1.0
     assert design_effect(np.zeros(100, dtype=np.int64), np.arange(100) // 5) == 1.0
 
 

@@ -71,7 +71,7 @@ class Served:
         if count < FEWEST_ROWS:
             index = np.minimum(np.arange(FEWEST_ROWS), count - 1)
             rows, task = rows[index], None if task is None else task[index]
-        ids = None if task is None else torch.from_numpy(task).to(self.learner.engine.device)
+        ids = None if task is None else torch.from_numpy(task)
         out = self.learner.predict(self.schema.decode(rows), ids)
         known = out[:count, : len(self.classes)]
         return torch.softmax(known, dim=1).cpu().numpy()
