@@ -187,8 +187,8 @@ def test_decimals_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([date(2024, 1, 1 + day) for day in range(4)], r"'odd' is a time \(date\)"),
-        (pd.to_timedelta(range(4)), r"'odd' is a time \(timedelta64\)"),
+        ([date(2024, 1, 1 + day) for day in range(4)], "'odd' is a time"),
+        (pd.to_timedelta(range(4)), "'odd' is a time"),
         ([[1, 2]] * 4, "'odd' holds lists"),
     ],
 )
