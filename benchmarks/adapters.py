@@ -23,15 +23,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import features
 import torch
 import torch.nn.functional as F
-import typer
 from commit import commit
+from options import options
 from rich.console import Console
+from spread import spread
 from torch import Tensor
 
 from perdure import Batch, Learner, methods
@@ -114,43 +114,47 @@ def summary(runs: Mapping[str, Any], said: str) -> str:
     text += ["| method | theirs | ours |", "|---|---|---|"]
     for name in (*FROZEN, *ADAPTED):
         ours = [100 * accuracy for key, accuracy in runs.items() if key.startswith(f"{name}/")]
-        spread = f" ± {stdev(ours):.2f}" if len(ours) > 1 else ""
         theirs = f"{THEIRS[name]:.1f}" if name in THEIRS else ""
-        value = f"{mean(ours):.2f}{spread} (n={len(ours)})" if ours else "not run"
+        value = spread(ours) if ours else "not run"
         text.append(f"| {name} | {theirs} | {value} |")
     return "\n".join([*text, "", said]) + "\n"
 
 
-def main(
-    seeds: int = typer.Option(2, help="runs of each"),
-    tune: bool = typer.Option(False, help="only measure the rates on held-out queries"),
-    out: Path = typer.Option(HERE / "results", help="where adapters.json is"),  # noqa: B008
-) -> None:
+def main() -> None:
     """Run what is missing, then write the table."""
+    parser = options(__doc__)
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each; %(default)s")
+    parser.add_argument("--tune", action="store_true", help="only try the rates, on held-out rows")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="where results are")
+    said = parser.parse_args()
+    seeds, tune, out = said.seeds, said.tune, said.out
     console = Console(highlight=False)
     kept = out / "adapters.json"
     held = json.loads(kept.read_text()) if kept.exists() else {"runs": {}, "held out": {}}
-    held |= {"commit": commit(), "environment": environment()}
     runs = held["runs"]
     with one_thread():
         if tune:
             data = few(load("clinc150"), 1000, held_out=True)
             missing = [rate for rate in RATES if str(rate) not in held["held out"]]
             held["held out"] |= {str(rate): adapted(data, 1000, rate) for rate in missing}
+            held |= {"commit": commit(), "environment": environment()} if missing else {}
             console.print(held["held out"])
             kept.write_text(json.dumps(held, indent=1) + "\n")
         for seed in () if tune else range(seeds):
             missing = [name for name in FROZEN if f"{name}/{seed}" not in runs]
+            before = len(runs)
             data = few(features.clinc150(), seed) if missing else None
             runs |= {f"{name}/{seed}": frozen(name, data, seed) for name in missing}
             if f"{ADAPTED[0]}/{seed}" not in runs:
                 found = adapted(few(load("clinc150"), seed), seed, RATE)
                 runs |= {f"{name}/{seed}": accuracy for name, accuracy in found.items()}
+            if len(runs) > before:
+                held |= {"commit": commit(), "environment": environment()}
             console.print({key: value for key, value in runs.items() if key.endswith(f"/{seed}")})
             kept.write_text(json.dumps(held, indent=1) + "\n")
-    facts = ", ".join(f"{name} {value}" for name, value in environment().items())
+    facts = ", ".join(f"{name} {value}" for name, value in held["environment"].items())
     (out / "adapters.md").write_text(summary(runs, f"Commit {held['commit']}; {facts}."))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

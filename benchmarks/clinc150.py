@@ -23,14 +23,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import features
 import torch
-import typer
 from commit import commit
+from options import options
 from rich.console import Console
+from spread import spread
 
 from perdure import Learner, Method
 from perdure.bench.running import environment, evaluate, one_thread
@@ -205,10 +206,9 @@ def table_text(name: str, runs: Mapping[str, Any]) -> list[str]:
             text.append(f"| {' | '.join(cells)} | not run | | |")
             continue
         ours = [100 * cell["accuracy"] for cell in found]
-        spread = f" ± {stdev(ours):.2f}" if len(ours) > 1 else ""
         lost = [100 * cell["forgetting"] for cell in found if cell["forgetting"] is not None]
         cells += [
-            f"{mean(ours):.2f}{spread}",
+            spread(ours),
             "" if theirs is None else f"{mean(ours) - theirs:+.2f}",
             f"{mean(lost):.1f}" if lost else "",
         ]
@@ -216,26 +216,27 @@ def table_text(name: str, runs: Mapping[str, Any]) -> list[str]:
     return text
 
 
-def summary(runs: Mapping[str, Any], commit: str) -> str:
-    """All tables, and how they came about."""
+def summary(held: Mapping[str, Any]) -> str:
+    """All tables, and how they came about: when the last of them was run."""
     said = (__doc__ or "").split("\n\n")
     text = ["# Frozen encoders: numbers of others, beside ours", "", said[2], "", said[3]]
     for name in TABLES:
-        text += table_text(name, runs)
-    facts = ", ".join(f"{name} {value}" for name, value in environment().items())
-    return "\n".join([*text, NOTES, f"Commit {commit}; {facts}."]) + "\n"
+        text += table_text(name, held["runs"])
+    facts = ", ".join(f"{name} {value}" for name, value in held["environment"].items())
+    return "\n".join([*text, NOTES, f"Commit {held['commit']}; {facts}."]) + "\n"
 
 
-def main(
-    only: str = typer.Option("", help="'15 tasks', '10 tasks' or images; all by default"),
-    cache: Path = typer.Option(features.FOLDER, help="where features are kept"),  # noqa: B008
-    out: Path = typer.Option(HERE / "results", help="where clinc150.json is"),  # noqa: B008
-) -> None:
+def main() -> None:
     """Run what is missing, then write the tables."""
+    parser = options(__doc__)
+    parser.add_argument("--only", default="", choices=[*TABLES], help="one table; default all")
+    parser.add_argument("--cache", type=Path, default=features.FOLDER, help="of features")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="where results are")
+    said = parser.parse_args()
+    only, cache, out = said.only, said.cache, said.out
     console = Console(highlight=False)
     kept = out / "clinc150.json"
     held = json.loads(kept.read_text()) if kept.exists() else {"runs": {}}
-    held |= {"commit": commit(), "environment": environment()}
     runs = held["runs"]
     for name, table in TABLES.items():
         missing = [
@@ -251,9 +252,10 @@ def main(
             with one_thread():
                 runs[key] = run(line, table, data, order)
             console.print(f"{key}: {100 * runs[key]['accuracy']:.2f} {runs[key]['settings']}")
+            held |= {"commit": commit(), "environment": environment()}
             kept.write_text(json.dumps(held, indent=1) + "\n")
-    (out / "clinc150.md").write_text(summary(runs, held["commit"]))
+    (out / "clinc150.md").write_text(summary(held))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

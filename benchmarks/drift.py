@@ -3,18 +3,21 @@
 Each stream is steady, then changes once. False alarms are those before the change; a change is
 found if an alarm follows within the rows after it; F1 is that of all alarms, of which one a change
 is right. Without the two dummies a number says little: on streams with many small changes the one
-that always fires has a better F1 than most detectors. Run: `python benchmarks/drift.py`.
+that always fires has a better F1 than most detectors.
+
+    python benchmarks/drift.py              # minutes
+    python benchmarks/drift.py --seeds 2
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from options import options
 
 from perdure.live.drift import ErrorDetector, FeatureDrift
 
@@ -102,8 +105,8 @@ def run_times(seeds: Sequence[int]) -> None:
 
 def main() -> None:
     """A table for each kind of change, and one of run times."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser = options(__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="streams of each kind; %(default)s")
     seeds = range(parser.parse_args().seeds)
     torch.set_num_threads(1)
     dummies: dict[str, Detector] = {"always": always, "never": never}

@@ -10,7 +10,6 @@ beside whatever else runs: `busy` says how many processes wanted one, on the mea
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from options import options
 from torch import Tensor
 
 from perdure.batch import Batch
@@ -76,9 +76,10 @@ def accuracies(data: Data, features: dict[str, tuple[Tensor, Tensor]]) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/features.json"))
+    parser = options(__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS, help="texts; %(default)s")
+    results = Path(__file__).parent / "results" / "features.json"
+    parser.add_argument("--out", type=Path, default=results, help="where the numbers go")
     said = parser.parse_args()
     torch.set_num_threads(1)
     data = load("clinc150")

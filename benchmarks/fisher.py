@@ -1,7 +1,9 @@
 """The Fisher information of every row against autograd row by row, as a ratio of CPU time.
 
 One thread; rounds alternate between the two sides and the median counts. Both sides are exact:
-see tests/test_fisher.py. Run: `python benchmarks/fisher.py`.
+see tests/families/test_fisher.py.
+
+    python benchmarks/fisher.py     # a minute
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
+from options import options
 from torch import Tensor, nn
 
 from perdure import Batch, Learner, nets
@@ -48,6 +51,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """One line for each architecture and kind of labels."""
+    options(__doc__).parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     x, y = torch.rand(ROWS, 784), torch.randint(10, (ROWS,))

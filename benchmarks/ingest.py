@@ -6,8 +6,9 @@ as one writes it first: a table with a blob, WAL, synchronous=FULL, a commit a r
 between all sides, so that a busy machine troubles them alike; a number is the median over rounds,
 a ratio the median of the rounds' ratios.
 
-`python benchmarks/ingest.py [FOLDER]` works in a folder on the disk to measure, the system's
-temporary one by default; with `--write` the numbers go to benchmarks/results/ingest.json.
+    python benchmarks/ingest.py             # in the system's temporary folder
+    python benchmarks/ingest.py /mnt/disk   # in a folder on the disk to measure
+    python benchmarks/ingest.py --write     # and keep the numbers in benchmarks/results/ingest.json
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import json
 import os
 import platform
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import deque
@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from options import options
 from rich.console import Console
 from rich.table import Table
 
@@ -146,10 +147,13 @@ def ratio(rates: dict[str, list[float]], name: str, to: str) -> float:
     return median(a / b for a, b in zip(rates[name], rates[to], strict=True))
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Measure, print a table, and keep the numbers where asked to."""
-    where = next((one for one in arguments if not one.startswith("-")), None)
-    with tempfile.TemporaryDirectory(dir=where) as name:
+    parser = options(__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="on the disk to measure")
+    parser.add_argument("--write", action="store_true", help="keep the numbers")
+    said = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=said.folder) as name:
         sync = fsync_seconds(Path(name))
         rates = measure(Path(name))
     table = Table("durable ingest", "rows a second", "x one at a time", "x by hand")
@@ -157,7 +161,7 @@ def main(arguments: list[str]) -> None:
         against = [f"{ratio(rates, side, other):.1f}" for other in (ALONE, BY_HAND)]
         table.add_row(side, f"{median(held):,.0f}", *against)
     Console().print(table, f"an fsync of 4 KiB takes {1e3 * sync:.2f} ms here", sep="\n")
-    if "--write" in arguments:
+    if said.write:
         kept = {
             "machine": {"processor": platform.machine(), "sqlite": sqlite3.sqlite_version},
             "fsync ms": round(1e3 * sync, 3),
@@ -169,4 +173,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -39,8 +39,8 @@ from typing import Any
 
 import features
 import torch
-import typer
 from commit import commit
+from options import options
 from rich.console import Console
 from rich.progress import Progress
 from torch import nn
@@ -292,25 +292,28 @@ def _cells(line: dict[str, Any]) -> list[str]:
     ]
 
 
-def main(
-    only: str = typer.Option("", help="texts or images; both by default"),
-    methods: str = typer.Option("", help="beginnings of names, with commas; all by default"),
-    held_out: bool = typer.Option(False, help="measure on held-out training rows"),
-    every: int = typer.Option(5, help="batches from one look at accuracy to the next"),
-    cache: Path = typer.Option(features.FOLDER, help="where features are kept"),  # noqa: B008
-    out: Path = typer.Option(HERE / "results", help="where the results go"),  # noqa: B008
-) -> None:
+def main() -> None:
     """Live what is missing, then tell all that there is."""
+    parser = options(__doc__)
+    parser.add_argument("--only", default="", choices=[*COURSES], help="one; default both")
+    parser.add_argument("--methods", default="", help="beginnings of names, with commas; all")
+    parser.add_argument("--held-out", action="store_true", help="measure on held-out training rows")
+    parser.add_argument("--every", type=int, default=5, help="batches between looks at accuracy")
+    parser.add_argument("--cache", type=Path, default=features.FOLDER, help="of features")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="where results are")
+    said = parser.parse_args()
+    out, held_out = said.out, said.held_out
     console = Console(highlight=False)
     torch.set_num_threads(1)
     kept = out / "lifecycle.json"
     held = json.loads(kept.read_text()) if kept.exists() else {"courses": {}}
     held |= {"commit": commit(), "environment": environment()}
     for name, course in COURSES.items():
-        if only not in ("", name):
+        if said.only not in ("", name):
             continue
         folder = out / "lifecycle" / (f"{name}-held-out" if held_out else name)
-        cycles = lived(course, folder, methods.split(","), cache, every, held_out=held_out)
+        words = said.methods.split(",")
+        cycles = lived(course, folder, words, said.cache, said.every, held_out=held_out)
         for cycle in cycles:
             console.print(f"{name}: {cycle.name}: {cycle.final_accuracy():.2%}, {cycle.cost}")
         if held_out or REFERENCE not in [cycle.name for cycle in cycles]:
@@ -351,4 +354,4 @@ def lived(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

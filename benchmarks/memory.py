@@ -2,14 +2,16 @@
 
 Draws of 64 images of 784 bytes out of 5,000. Rounds alternate between all sides, so that a busy
 machine troubles them alike; a number is the median over rounds. One thread, files in the page
-cache. `python benchmarks/memory.py --write` keeps the numbers in benchmarks/results/memory.json.
+cache.
+
+    python benchmarks/memory.py           # seconds
+    python benchmarks/memory.py --write   # and keep the numbers in benchmarks/results/memory.json
 """
 
 from __future__ import annotations
 
 import json
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from options import options
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -80,6 +83,9 @@ def measure(folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print a table, and keep the numbers where asked to."""
+    parser = options(__doc__)
+    parser.add_argument("--write", action="store_true", help="keep the numbers")
+    said = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         rates = measure(Path(folder))
@@ -87,7 +93,7 @@ def main() -> None:
     for name, rate in rates.items():
         table.add_row(name, f"{rate:,.0f}", f"{rate / rates[BY_HAND]:,.1f}")
     Console().print(table)
-    if "--write" in sys.argv[1:]:
+    if said.write:
         kept = {
             "machine": {"processor": platform.machine(), "torch": torch.__version__},
             "rows a second": {name: round(rate) for name, rate in rates.items()},

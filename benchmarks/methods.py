@@ -18,8 +18,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import typer
 from commit import commit
+from options import options
 from rich.console import Console
 from rich.progress import track
 
@@ -36,15 +36,18 @@ SLOW = ("l2p", "prompts")
 SCENARIOS = ("task", "domain", "class")
 
 
-def main(
-    methods: str = typer.Option("", help="names, separated by commas; all by default"),
-    seeds: int = typer.Option(5, help="runs of each"),
-    folder: Path = typer.Option(HERE / "results" / "methods", help="where runs are kept"),  # noqa: B008
-    workers: int = typer.Option(2, help="processes at a time"),
-    summary: bool = typer.Option(False, help="only summarise what is there"),
-) -> None:
+def main() -> None:
     """Run what is missing, and summarise all that is there."""
-    if not summary:
+    parser = options(__doc__)
+    parser.add_argument("--methods", default="", help="names, separated by commas; all")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each; %(default)s")
+    results = HERE / "results" / "methods"
+    parser.add_argument("--folder", type=Path, default=results, help="where runs are kept")
+    parser.add_argument("--workers", type=int, default=2, help="processes; %(default)s")
+    parser.add_argument("--summary", action="store_true", help="only summarise what is there")
+    said = parser.parse_args()
+    methods, seeds, folder, workers = said.methods, said.seeds, said.folder, said.workers
+    if not said.summary:
         names = methods.split(",") if methods else list(PRESETS)
         wanted = grid(BASE, names, SCENARIOS, range(seeds))
         # One seed of everything first: a table with every method is worth more than a few in full.
@@ -81,4 +84,4 @@ def _summary(records: list[Record]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

@@ -28,6 +28,7 @@ from statistics import mean, stdev
 
 import torch
 from commit import commit
+from options import options
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -152,6 +153,7 @@ def held() -> dict[str, Curve]:
 
 def main() -> None:
     """Do the runs that are missing, print a table, and keep numbers and figure."""
+    options(__doc__).parse_args()
     torch.set_num_threads(1)
     runs = held()
     for seed, arm in product(range(SEEDS), ARMS):

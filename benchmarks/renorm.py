@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
@@ -24,6 +23,8 @@ from statistics import mean, stdev
 import torch
 import torch.nn.functional as F
 from commit import commit
+from options import options
+from spread import spread
 from torch import Generator, Tensor, nn
 
 from perdure import Batch, Learner, Method
@@ -96,8 +97,18 @@ def accuracy(norm: str, method: str, seed: int) -> float:
 
 def main() -> None:
     """Measure, print, and keep the numbers of a full run."""
+    parser = options(__doc__)
+    parser.add_argument(
+        "word",
+        nargs="*",
+        help=f"of a case: {', '.join(METHODS)}; {', '.join(NORMS)}. Without any the numbers of "
+        f"all cases go to benchmarks/results/{RESULTS.name}",
+    )
+    wanted, began = parser.parse_args().word, time.process_time()
+    unknown = [word for word in wanted if word not in {*METHODS, *NORMS}]
+    if unknown:
+        parser.error(f"no case has the word {unknown[0]!r}; see --help")
     torch.set_num_threads(1)
-    wanted, began = sys.argv[1:], time.process_time()
     cases = {}
     for method in METHODS:
         for norm in NORMS:
@@ -109,7 +120,7 @@ def main() -> None:
                     "std": round(stdev(found), 2),
                     "seeds": [round(one, 2) for one in found],
                 }
-                print(f"{name}: {mean(found):.1f} ± {stdev(found):.1f}", flush=True)
+                print(f"{name}: {spread(found)}", flush=True)
     machine = {
         "processor": platform.machine(),
         "torch": torch.__version__,

@@ -24,11 +24,12 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import torch
-import typer
+from options import options
 from rich.console import Console
+from spread import spread
 from torch import nn
 
 from perdure import Schedule
@@ -239,23 +240,25 @@ def _cells(
     ours = [100 * (r.matrix.accuracy() or 0) for r in found if isinstance(r, Result)]
     if not ours:
         return f"{theirs:.2f}", "not run", "-"
-    spread = f" ± {stdev(ours):.2f}" if len(ours) > 1 else ""
     gap = mean(ours) - theirs
     bold = "" if abs(gap) <= TOLERANCE else "**"
-    return f"{theirs:.2f}", f"{mean(ours):.2f}{spread} (n={len(ours)})", f"{bold}{gap:+.2f}{bold}"
+    return f"{theirs:.2f}", spread(ours), f"{bold}{gap:+.2f}{bold}"
 
 
-def main(
-    only: str = typer.Option("", help="three-scenarios or one-epoch; both by default"),
-    methods: str = typer.Option("", help="names, separated by commas; all by default"),
-    seeds: int = typer.Option(3, help="initialisations of each"),
-    folder: Path = typer.Option(HERE / "results" / "reproduce", help="where runs are kept"),  # noqa: B008
-    workers: int = typer.Option(2, help="processes at a time"),
-) -> None:
+def main() -> None:
     """Run what is missing, then write benchmarks/results/reproduce.md."""
-    console = Console()
-    wanted = methods.split(",") if methods else []
     protocols = {"three-scenarios": THREE_LINES, "one-epoch": ONE_LINES}
+    parser = options(__doc__)
+    parser.add_argument("--only", default="", choices=[*protocols], help="one; default both")
+    parser.add_argument("--methods", default="", help="names, separated by commas; all")
+    parser.add_argument("--seeds", type=int, default=3, help="of each; %(default)s")
+    results = HERE / "results" / "reproduce"
+    parser.add_argument("--folder", type=Path, default=results, help="where runs are kept")
+    parser.add_argument("--workers", type=int, default=2, help="processes; %(default)s")
+    said = parser.parse_args()
+    only, seeds, folder, workers = said.only, said.seeds, said.folder, said.workers
+    console = Console()
+    wanted = said.methods.split(",") if said.methods else []
     runs = {
         protocol: [
             run
@@ -302,4 +305,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

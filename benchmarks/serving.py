@@ -9,7 +9,10 @@ writes nothing down; ours does it as the settings say: not at all ("off"), a mom
 bytes. Latency is that of one caller who waits
 for each answer, at rest and while another process trains. One thread a process.
 
-Run: `python benchmarks/serving.py`, or with other connections: `python benchmarks/serving.py 8 64`.
+    python benchmarks/serving.py            # with 8 and with 64 connections
+    python benchmarks/serving.py 8 64 256   # with others
+
+The numbers go to benchmarks/results/serving.json.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from statistics import median, quantiles
 import torch
 import uvicorn
 from fastapi import FastAPI
+from options import options
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
@@ -319,4 +323,6 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["--train"]:
         train(Path(sys.argv[2]))
     else:
-        main([int(count) for count in sys.argv[1:]] or [8, 64])
+        parser = options(__doc__)
+        parser.add_argument("connections", nargs="*", type=int, help="of each round; 8 and 64")
+        main(parser.parse_args().connections or [8, 64])

@@ -2,7 +2,9 @@
 
 Rounds of a few dozen steps alternate between the two sides, so that a busy machine troubles both
 alike; a case's number is the median (p50) over rounds of our time over theirs. One thread.
-Run all with `make bench`, or some: `python benchmarks/speed.py er gem`.
+
+    python benchmarks/speed.py            # all: minutes; writes benchmarks/results/speed.json
+    python benchmarks/speed.py er gem     # cases with one of these words in their name
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from statistics import median, quantiles
 import torch
 import torch.nn.functional as F
 from hand import HAND
+from options import options
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -248,8 +251,13 @@ CASES: dict[str, tuple[Callable[[], Rounds], float]] = {
 
 def main() -> None:
     """Measure, print a table, and keep the numbers of a full run in benchmarks/results."""
+    parser = options(__doc__)
+    parser.add_argument("case", nargs="*", help=f"a word of a name, of: {'; '.join(CASES)}")
+    wanted = parser.parse_args().case
+    unknown = [word for word in wanted if not any(word in name for name in CASES)]
+    if unknown:
+        parser.error(f"no case has {unknown[0]!r} in its name; there are: {'; '.join(CASES)}")
     torch.set_num_threads(1)
-    wanted = sys.argv[1:]
     table = Table("case", "p50", "p25 to p75", "goal", "", "ours", "reference")
     kept = {}
     for name, (case, goal) in CASES.items():

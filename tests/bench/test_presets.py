@@ -42,7 +42,7 @@ def test_methods_with_a_memory_have_equal_ones() -> None:
 
 def test_what_stands_beside_a_method_is_set_by_its_own_name() -> None:
     """NAME.BESIDE.SETTING=VALUE; the rest takes the preset's."""
-    assert ["aside", "decay", "er.capacity"] == presets.arguments("bic")[:3]
+    assert ["aside", "decay", "er.capacity"] == list(presets.constructor_defaults("bic"))[:3]
     found = read_settings(["bic.er.capacity=90", "bic.aside=10"], ["bic"])["bic"]
     assert {"er.capacity": 90, "aside": 10} == found
     er, lwf, bic = presets.make("bic", {**presets.defaults("bic", "class"), **found})

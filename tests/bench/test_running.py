@@ -58,7 +58,8 @@ def test_what_joint_training_spends_at_boundaries_is_counted(small: Experiment) 
     """It makes 6, 12, ... 30 updates at the five boundaries, with the FLOPs of naive's each."""
     naive, joint = run(small), run(replace(small, method="joint"))
     assert (30, 6 + 12 + 18 + 24 + 30) == (naive.cost.updates, joint.cost.updates)
-    assert 3 * naive.cost.flops == joint.cost.flops
+    answers = 5 * 2 * (64 * 16 + 16 * 16 + 16 * 10)  # one after each task
+    assert 3 * (naive.cost.flops - answers) == joint.cost.flops - answers
     assert 4 * naive.cost.rows == joint.cost.rows  # those that came, and those learned again
 
 
@@ -68,6 +69,27 @@ def test_a_fisher_at_a_boundary_is_counted(small: Experiment) -> None:
     assert naive.cost.updates == ewc.cost.updates
     assert naive.cost.flops < ewc.cost.flops
     assert naive.cost.rows < ewc.cost.rows
+
+
+def test_what_a_closed_form_solves_is_counted(small: Experiment) -> None:
+    """Sums row by row; after each task one system and one answer, however often it was looked at.
+
+    5 tasks of 6 x 32 rows, two classes each, 64 inputs: a Cholesky factor is n^3 / 3, two
+    triangular systems are 2 n^2 k, and an answer 2 n k, of the k = 2, 4, ... 10 classes so far.
+    """
+    cost = run(replace(small, method="ridge")).cost
+    sums = 5 * 6 * 32 * (2 * 64 * 64 + 2 * 64 * 2)
+    solved = sum(64**3 // 3 + 2 * 64 * 64 * k + 2 * 64 * k for k in (2, 4, 6, 8, 10))
+    assert sums + solved == cost.flops
+
+
+def test_no_rows_have_no_accuracy_and_targets_of_a_regression_are_refused() -> None:
+    """Held-out rows may be none, where a class has a single row; a target is never "right"."""
+    learner = Learner(nn.Linear(3, 2))
+    none = Rows(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
+    assert evaluate(learner, none, Scenario.DOMAIN) is None
+    with pytest.raises(Impossible, match="regression"):
+        evaluate(learner, Rows(torch.zeros(4, 3), torch.zeros(4, 1)), Scenario.DOMAIN)
 
 
 def test_measuring_leaves_no_trace_in_the_learner(small: Experiment) -> None:
@@ -124,6 +146,28 @@ def test_held_out_rows_are_training_rows_that_are_not_learned_from(small: Experi
         assert set() == pixels(part.valid) & pixels(part.train)
         assert pixels(part.valid) <= pixels(task.train)
     assert run(small).matrix != run(replace(small, holdout=0.25)).matrix
+
+
+@pytest.mark.parametrize("kind", ["permuted", "rotated", "shifting"])
+def test_a_row_that_several_tasks_show_is_held_out_of_all_of_them(
+    small: Experiment, kind: str
+) -> None:
+    """Turned or in noise it would otherwise be learnt, and tuning be measured on what it saw."""
+    scenario = "class" if kind == "shifting" else "domain"
+    held = stream_of(replace(small, kind=kind, scenario=scenario, holdout=0.25))
+    learnt = {row for task in held for row in positions(task.train)}
+    shown = {row for task in held for row in positions(task.valid)}
+    assert learnt
+    assert shown
+    assert set() == learnt & shown
+
+
+def test_blurred_boundaries_leave_held_out_rows_with_their_task(small: Experiment) -> None:
+    """They stand for its test rows, which have its classes alone."""
+    held = stream_of(replace(small, kind="gradual", holdout=0.25))
+    for task in held:
+        assert set(task.test.labels().tolist()) == set(task.valid.labels().tolist())
+    assert any(len(set(task.train.labels().tolist())) > 2 for task in held)
 
 
 @pytest.mark.parametrize("kind", ["split", "permuted", "rotated", "gradual"])
@@ -208,6 +252,11 @@ def accuracy(learner: Learner, rows: Rows) -> float:
 
 def model(small: Experiment, **changes: str) -> nn.Module:
     return build(replace(small, **changes))[1].model
+
+
+def positions(rows: Rows) -> list[int]:
+    """Which of the data set's rows these are."""
+    return (torch.arange(len(rows)) if rows.index is None else rows.index).tolist()
 
 
 def pixels(rows: Rows) -> set[tuple[float, ...]]:

@@ -52,6 +52,18 @@ def test_what_answers_alike_gets_its_name(tmp_path: Path) -> None:
     assert str(tmp_path / "model") == json.loads(json.dumps(made.to_dict()))["path"]
 
 
+def test_an_answer_that_is_no_number_is_no_match(tmp_path: Path) -> None:
+    """Whether to all rows or to one alone, as where a graph divides by a row's deviation."""
+    for rows in (1, len(PROBE)):
+
+        def broken(x: Tensor, rows: int = rows) -> Tensor:
+            return true(x) * (float("nan") if len(x) == rows else 1.0)
+
+        with pytest.raises(Impossible, match="largest difference on 3 rows is nan"):
+            asked(tmp_path, broken)
+    assert [] == [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize(
     ("row", "column", "by", "scaled"),
     [(0, 0, 0.5, 0.25), (1, 0, -0.5, 0.1), (2, 1, 1.01, 0.01), (2, 0, -15.1, 0.1)],

@@ -139,3 +139,13 @@ def test_chunks_without_rows_are_refused(tasks):
     """Three rows make one to three chunks."""
     with pytest.raises(InvalidValue, match=r"\[1, 3\]"):
         by_column(numbered(3, 3), (np.arange(3), np.arange(3)), tasks)
+
+
+def test_values_without_an_order_are_refused(toy):
+    """Numbers among strings."""
+    data = toy()
+    column = tuple(
+        np.array([1, "a"] * len(y), dtype=object)[: len(y)] for y in (data.train_y, data.test_y)
+    )
+    with pytest.raises(InvalidValue, match="several types"):
+        by_column(data, column)

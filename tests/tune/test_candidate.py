@@ -73,3 +73,11 @@ def test_a_candidate_is_told_in_one_line() -> None:
     assert "er, mix=rows, capacity=5, lr=0.0012" == str(one)
     assert one.key == Candidate("er", {"capacity": 5, "mix": "rows"}, 0.001234).key
     assert one.key != Candidate("er", {"mix": "rows", "capacity": 5}, 0.0012).key
+
+
+def test_what_learns_the_same_has_one_key() -> None:
+    """Defaults may be written out or left out; in closed form no learning rate is used."""
+    assert Candidate("er", {}, 0.1).key == Candidate("er", {"mix": "rows"}, 0.1).key
+    assert Candidate("er", {}, 0.1).key != Candidate("er", {"mix": "tasks"}, 0.1).key
+    assert Candidate("ncm", {}, 0.1).key == Candidate("ncm", {"metric": "euclidean"}, 0.2).key
+    assert Candidate("bic", {}, 0.1).key != Candidate("bic", {"er.capacity": 7}, 0.1).key

@@ -116,6 +116,18 @@ def test_the_same_candidate_is_not_simulated_twice(toy: Toy, tmp_path: Path) -> 
     assert len(outcomes) == begun(toy) == len({one.candidate.key for one in outcomes})
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_tiny_space_is_tried_once_and_no_more(
+    toy: Toy, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """NCM has two metrics, one of them its default, and no learning rate: two simulations."""
+    monkeypatch.syspath_prepend(root)  # where a new process finds the toy
+    source = replace(toy, methods=("ncm",))
+    outcomes = search(source, tmp_path / "out", Budget(12, workers=workers))
+    assert (12, 2) == (len(outcomes), begun(toy))
+    assert 2 == len({one.candidate.key for one in outcomes})
+
+
 def test_what_fails_is_told_and_the_others_go_on(toy: Toy, tmp_path: Path) -> None:
     """A method that cannot work is left out before the first trial."""
     source = replace(toy, methods=("ewc", "packnet", "naive"))

@@ -67,9 +67,18 @@ def build(experiment: Experiment) -> tuple[Stream, Learner]:
 
 
 def stream_of(experiment: Experiment) -> Stream:
-    """The tasks, in their order; with rows held out of each where the experiment says so."""
-    stream = _whole_stream(experiment)
-    return stream.holdout(experiment.holdout, experiment.seed) if experiment.holdout else stream
+    """The tasks, in their order; with rows held out of each where the experiment says so.
+
+    From features; where tasks change their inputs, it is these that are encoded.
+    """
+    later = experiment.encoder if experiment.kind in CHANGING else None
+    data = loaded(experiment.data, None if later else experiment.encoder)
+    stream = _stream_from(experiment, data)
+    if experiment.holdout:  # while tasks still share their rows, and no boundary is blurred
+        stream = stream.holdout(experiment.holdout, experiment.seed)
+    if experiment.kind == "gradual":
+        stream = gradual(stream, seed=experiment.seed)
+    return on_features(stream, later) if later else stream
 
 
 def model_of(experiment: Experiment, stream: Stream) -> nn.Module:
@@ -92,14 +101,6 @@ def model_of(experiment: Experiment, stream: Stream) -> nn.Module:
     return Classifier(backbone, _head(experiment, stream, backbone.out_features))
 
 
-def _whole_stream(experiment: Experiment) -> Stream:
-    """From features; where tasks change their inputs, it is these that are encoded."""
-    if experiment.encoder is None or experiment.kind not in CHANGING:
-        return _stream_from(experiment, loaded(experiment.data, experiment.encoder))
-    raw = _stream_from(experiment, loaded(experiment.data, None))
-    return on_features(raw, experiment.encoder)
-
-
 def _stream_from(experiment: Experiment, data: Data) -> Stream:
     tasks, scenario, seed = experiment.tasks, experiment.scenario, experiment.seed
     if experiment.kind == "permuted":
@@ -115,8 +116,7 @@ def _stream_from(experiment: Experiment, data: Data) -> Stream:
         if experiment.kind == "nic":
             return nic(data, tasks, seed=seed)
         return shifting(data, tasks, seed, experiment.order)
-    whole = split(data, tasks, scenario, order=experiment.order, seed=seed)
-    return gradual(whole, seed=seed) if experiment.kind == "gradual" else whole
+    return split(data, tasks, scenario, order=experiment.order, seed=seed)
 
 
 def _adapted(

@@ -11,17 +11,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from perdure import checkpoint
-from perdure.bench.boundary import BoundaryMeter
 from perdure.bench.build import build
 from perdure.bench.experiment import Experiment
-from perdure.bench.running import Progress, one_thread, unseen
+from perdure.bench.running import Progress, first_answer, one_thread, unseen
 from perdure.errors import CheckpointMismatch, Impossible
 from perdure.folding import Position, Schedule, fold
 from perdure.learner import Learner
-from perdure.measure import Cost, LifeCycle, Moment
+from perdure.measure import Cost, LifeCycle, Meter, Moment
 from perdure.streams import Rows, Stream
 from perdure.streams.joined import joined
 
@@ -109,7 +107,6 @@ def live_through(
     with one_thread():
         for index in range(len(moments), len(stream)):
             cost = _learn(learner, stream, schedule, seed, index)
-            cost += _answer(learner, test.batch(torch.tensor([0])).x)
             shown = index % every == 0 or index == len(stream) - 1
             moments.append(_moment(learner, stream, index, test if shown else None, cost))
             diary.note(moments, learner)
@@ -187,22 +184,14 @@ def _need_classes(stream: Stream) -> None:
 
 
 def _learn(learner: Learner, stream: Stream, schedule: Schedule, seed: int, index: int) -> Cost:
-    """Of one batch."""
-    meter = BoundaryMeter(learner)
+    """Of one batch, and of the first answer after it."""
+    meter = Meter(learner)
     with meter:
         for position in fold(meter, stream, schedule, seed=seed, start=Position(index)):
             if position.closed:
                 break
+    first_answer(meter, stream.training_rows(index), stream.scenario)
     return meter.cost
-
-
-def _answer(learner: Learner, x: Tensor) -> Cost:
-    """Of the first answer, to one row (1, ...)."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    with FlopCounterMode(display=False) as counter:
-        learner.predict(x)
-    flops = counter.get_total_flops()
-    return Cost(flops, flops, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def _moment(learner: Learner, stream: Stream, index: int, test: Rows | None, cost: Cost) -> Moment:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 from perdure import methods
 from perdure.bench.frozen import Frozen
@@ -242,11 +242,19 @@ def find(name: str) -> Preset:
     return PRESETS[canonical(name)]
 
 
-def arguments(name: str) -> list[str]:
-    """What can be set: the method's own arguments, then those of what stands beside it."""
+def constructor_defaults(name: str) -> dict[str, Any]:
+    """What can be set: the method's own arguments, then those of what stands beside it.
+
+    Each with its constructor's default, which a preset may overrule.
+    """
     preset = find(name)
-    others = [f"{other}.{argument}" for other in preset.beside for argument in arguments(other)]
-    return [*inspect.signature(preset.make).parameters, *others]
+    own = inspect.signature(preset.make).parameters
+    others = {
+        f"{other}.{argument}": value
+        for other in preset.beside
+        for argument, value in constructor_defaults(other).items()
+    }
+    return {**{argument: own[argument].default for argument in own}, **others}
 
 
 def defaults(name: str, scenario: str) -> dict[str, Plain]:
@@ -262,7 +270,7 @@ def defaults(name: str, scenario: str) -> dict[str, Plain]:
 
 def check_settings(name: str, settings: Settings) -> None:
     """Raise `InvalidValue` where the method has no argument of such a name."""
-    known = arguments(name)
+    known = constructor_defaults(name)
     unknown = [setting for setting in settings if setting not in known]
     if unknown:
         raise InvalidValue(

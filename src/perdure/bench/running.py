@@ -11,14 +11,13 @@ import numpy as np
 import torch
 
 import perdure
-from perdure.bench.boundary import BoundaryMeter
 from perdure.bench.build import build
 from perdure.bench.experiment import Experiment
 from perdure.bench.result import Curve, Result
 from perdure.errors import Impossible, UnseenTask
 from perdure.folding import Position, fold
 from perdure.learner import Learner
-from perdure.measure import AccuracyMatrix, Cost
+from perdure.measure import AccuracyMatrix, Cost, Meter
 from perdure.scenario import Scenario
 from perdure.streams import Rows, Stream, Task
 
@@ -54,7 +53,7 @@ def run(experiment: Experiment, progress: Progress = unseen) -> Result:
     """Do what `experiment` says, on one CPU thread, and return all that was measured.
 
     Accuracies are those on the test rows, or on the held-out rows where `experiment.holdout` is
-    set. FLOPs that a method spends at a boundary count as well.
+    set. What a method spends at a boundary, and on its first answer after it, counts as well.
 
     Raises:
         Impossible: scenario, model and method cannot work together, or the kind is "nic".
@@ -97,11 +96,12 @@ def stages(
 ) -> Iterator[Stage]:
     """Measure every task before training, then train on one task after another and measure again.
 
-    Measuring costs nothing: the meter runs only while the learner learns.
+    Measuring costs nothing: the meter runs only while the learner learns, and for one answer after
+    each task.
     """
     shown = [_shown(task) for task in stream]
     accuracies = tuple(evaluate(learner, rows, stream.scenario) for rows in shown)
-    meter = BoundaryMeter(learner)
+    meter = Meter(learner)
     yield Stage(-1, accuracies, (), meter.cost)
     counted = _Count(experiment, stream, progress)
     positions = fold(meter, stream, experiment.schedule, seed=experiment.seed)
@@ -115,9 +115,10 @@ def stages(
             now = evaluate(learner, shown[position.task], stream.scenario)
             curve = (*curve, (position.batch, now))
             continue
+        asked = shown[position.task] or stream.training_rows(position.task)  # some hold none out
+        first_answer(meter, asked, stream.scenario)
         accuracies = tuple(evaluate(learner, rows, stream.scenario) for rows in shown)
-        if curve[-1][0] < position.batch:
-            curve = (*curve, (position.batch, accuracies[position.task]))
+        curve = (*curve, (position.batch, accuracies[position.task]))
         yield Stage(position.task, accuracies, curve, meter.cost)
         curve = ((0, accuracies[(position.task + 1) % len(shown)]),)
 
@@ -125,8 +126,16 @@ def stages(
 def evaluate(learner: Learner, rows: Rows, scenario: Scenario) -> float | None:
     """Accuracy on the rows, which may use their task ids in scenario `task` alone.
 
-    None where the model has no part yet for their task, or no outputs at all.
+    None where there are no rows, or the model has no part yet for their task, or no outputs at all.
+
+    Raises:
+        Impossible: the rows have targets of a regression.
     """
+    if rows.y.is_floating_point():
+        raise Impossible(
+            f"accuracy is of labels, and these rows have targets of {rows.y.dtype}: measure a "
+            "regression by its own loss"
+        )
     hits = 0
     for batch in rows:
         task = batch.task if scenario.task_at_inference else None
@@ -137,7 +146,17 @@ def evaluate(learner: Learner, rows: Rows, scenario: Scenario) -> float | None:
         if not outputs.shape[1]:
             return None
         hits += int((outputs.argmax(1).to(batch.y.device) == batch.y).sum())
-    return hits / len(rows)
+    return hits / len(rows) if len(rows) else None
+
+
+def first_answer(meter: Meter, rows: Rows, scenario: Scenario) -> None:
+    """Charge the meter for an answer to one of these rows, of a task that was just learnt.
+
+    What learns in closed form solves there, and would look nearly free without it.
+    """
+    one = rows.batch(torch.tensor([0]), new=False)
+    with meter:
+        meter.predict(one.x, one.task if scenario.task_at_inference else None)
 
 
 def environment() -> dict[str, str]:
@@ -153,11 +172,12 @@ def environment() -> dict[str, str]:
 
 
 class _Count:
-    """Batches done and to be done."""
+    """Batches done and to be done, `of` each task and in all."""
 
     def __init__(self, experiment: Experiment, stream: Stream, progress: Progress) -> None:
         rows = [len(stream.training_rows(index)) for index in range(len(stream))]
-        self.total = sum(map(experiment.schedule.updates, rows))
+        self.of = list(map(experiment.schedule.updates, rows))
+        self.total = sum(self.of)
         self.done = 0
         self.progress = progress
 
@@ -167,12 +187,15 @@ class _Count:
 
 
 def _next_watched(positions: Iterator[Position], counted: _Count) -> Position | None:
-    """Learn until something is to be measured; None at the end of the stream."""
+    """Learn until something is to be measured; None at the end of the stream.
+
+    A task's last update is not watched: what is measured right after it stands for it.
+    """
     for position in positions:
         if position.closed:
             return position
         counted.add()
-        if position.batch in WATCHED:
+        if position.batch in WATCHED and position.batch < counted.of[position.task]:
             return position
     return None
 

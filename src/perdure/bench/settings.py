@@ -27,7 +27,7 @@ def read_settings(
     names = [presets.canonical(name) for name in methods]
     found: dict[str, dict[str, presets.Plain]] = {name: {} for name in names}
     for name in names if capacity else ():
-        for argument in presets.arguments(name):
+        for argument in presets.constructor_defaults(name):
             if argument.rpartition(".")[2] == "capacity":
                 found[name][argument] = capacity
     for assignment in assignments:

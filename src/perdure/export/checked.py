@@ -91,7 +91,8 @@ def kept(
         ask = opened(beside)
         expected = learner.predict(probe)
         pairs = [(ask(probe), expected), (ask(probe[:1]), learner.predict(probe[:1]))]
-        largest = max(_difference(found, wanted) for found, wanted in pairs)
+        differences = torch.tensor([_difference(*pair) for pair in pairs], dtype=torch.float64)
+        largest = float(differences.max())  # NaN where one is: Python's `max` may pass over it
         if not largest <= tolerance:  # NaN is no match either
             raise Impossible(
                 f"the graph answers otherwise than the learner: the largest difference on "

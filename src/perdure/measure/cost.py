@@ -16,8 +16,10 @@ class Cost:
         flops_counted: those of them that were counted; the others are extrapolated.
         seconds: of wall-clock time.
         cpu_seconds: of the process's CPU time, all threads together.
-        rows: rows learnt from, recalled ones included, and rows read at consolidations.
-        updates: optimiser steps.
+        rows: rows that updates were given, recalled ones included, and rows read at consolidations.
+        updates: of the learner: a step of its optimiser, or what a method in closed form does in
+            its place. Steps of an optimiser that a method has of its own, such as a generator's,
+            are not among them; their FLOPs are.
         peak_memory_bytes: see `Meter`; None where it was not measured.
         state_bytes: tensors in the state of the methods.
         parameters: of the model, frozen ones included.

@@ -5,45 +5,38 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Hashable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from perdure.batch import Batch
 from perdure.errors import InvalidValue
 from perdure.learner import Learner
 from perdure.measure.cost import Cost
+from perdure.measure.sampled import Sampled
 from perdure.step import Step
 
 
-@dataclass
-class _Tally:
-    """Calls of `observe` that cost the same, but for the first; `updates` counts the calls."""
-
-    first: Cost = field(default_factory=Cost)
-    counted: Cost = field(default_factory=Cost)
-    plain: Cost = field(default_factory=Cost)
-
-
 class Meter:
-    """Measures what a learner spends inside the `with` block; `observe` through the meter.
+    """Measures what a learner spends inside the `with` block; learn through the meter.
 
-    Counting FLOPs makes a small update about three times as slow, so updates are sampled. Updates
-    are alike when their rows have one shape (recalled rows included), the model as many trainable
-    parameters, and as many consolidations went before. Among alike updates the first is counted
-    and stands for itself alone, since methods set up there what a task needs; so are the third
-    and every `every`-th after it, and the others are charged the mean of these. Where alike updates
-    came but none was counted (an odd batch before the next could be), they are charged by the row,
-    at the mean of all counted updates. Consolidations are always counted.
+    Counting FLOPs makes a small update about three times as slow, so updates are sampled, those
+    that a method makes at a boundary apart from those of `observe`. Updates are alike when their
+    rows have one shape (recalled rows included), the model as many trainable parameters, and as
+    many consolidations went before. Among alike updates the first is counted and stands for itself
+    alone, since methods set up there what a task needs; so are the third and every `every`-th after
+    it, and the others are charged the mean of these. Where alike updates came but none was counted
+    (an odd batch before the next could be), they are charged by the row, at the mean of all counted
+    updates. What a method does at a boundary beside updates, such as a Fisher information, and
+    answers are always counted.
 
     Time is that of the whole block. A counted update is charged the mean time of the alike ones
-    that were not counted, where there were any; consolidations are charged as they ran, counting
-    included.
+    that were not counted, where there were any; all else is charged as it ran, counting included.
 
     FLOPs are those of torch's own counter: matrix products, convolutions and attention, backward
     passes included; it does not see element-wise work, nor kernels it has no formula for. Peak
@@ -51,7 +44,7 @@ class Meter:
     resident size of the process **since the process started**, whatever else it did.
 
     Args:
-        learner: whose `observe` and `consolidate` are measured.
+        learner: whose `observe`, `consolidate` and `predict` are measured.
         every: alike updates from one counted to the next, at least 1, which counts all.
 
     Raises:
@@ -69,10 +62,9 @@ class Meter:
         if every < 1:
             raise InvalidValue(f"Meter: every is {every!r}; it must be at least 1")
         self.learner = learner
-        self.every = every
-        self._tallies: dict[Hashable, _Tally] = {}
-        self._expected: dict[Hashable, Hashable] = {}
-        self._consolidated = Cost()
+        self._observed = Sampled(every)
+        self._at_boundaries = Sampled(every)
+        self._beside = Cost()
         self._elapsed = Cost()
         self._entered: tuple[float, float, int] | None = None
 
@@ -94,68 +86,54 @@ class Meter:
 
     def observe(self, batch: Batch) -> Step:
         """`Learner.observe`, measured."""
-        before = self._key(batch)
-        due = self._due(before)
-        start = self._started()
-        flops = 0
-        if due:
-            with _flop_counter() as counter:
-                step = self.learner.observe(batch)
-            flops = counter.get_total_flops()
-        else:
-            step = self.learner.observe(batch)
-        seconds, cpu = _since(start, self._now())
-        spent = Cost(flops, flops, seconds, cpu, rows=len(step.batch), updates=1)
-        after = self._expected[before] = self._key(step.batch)
-        tally = self._tallies.setdefault(after, _Tally())
-        if not due:
-            tally.plain += spent
-        elif tally.first.updates:
-            tally.counted += spent
-        else:
-            tally.first += spent
-        return step
+        self._check_inside()
+        return self._sampled(self._observed, self.learner.observe, batch)
 
     def consolidate(self, data: Batch | Iterable[Batch] | None = None) -> None:
         """`Learner.consolidate`, measured."""
-        self._started()
+        self._check_inside()
         read = None if data is None else _Reading([data] if isinstance(data, Batch) else data)
-        with _flop_counter() as counter:
-            self.learner.consolidate(read)
-        flops = counter.get_total_flops()
+        counter, update = _Counter(), self.learner.update
+
+        def apart(batch: Batch) -> Step:
+            with counter.paused():
+                return self._sampled(self._at_boundaries, update, batch)
+
+        vars(self.learner)["update"] = apart
+        try:
+            with counter.counting():
+                self.learner.consolidate(read)
+        finally:
+            del vars(self.learner)["update"]
         rows = 0 if read is None else read.rows
-        self._consolidated += Cost(flops=flops, flops_counted=flops, rows=rows)
+        self._beside += Cost(counter.flops, counter.flops, rows=rows)
+
+    def predict(self, x: Tensor, task: int | Tensor | None = None) -> Tensor:  # (n, classes)
+        """`Learner.predict`, measured: what learns in closed form solves at its first answer."""
+        self._check_inside()
+        counter = _Counter()
+        with counter.counting():
+            out = self.learner.predict(x, task)
+        self._beside += Cost(counter.flops, counter.flops)
+        return out
 
     @property
     def cost(self) -> Cost:
         """What was spent so far."""
-        tallies = self._tallies.values()
-        counted = sum((tally.first + tally.counted for tally in tallies), Cost())
-        plain = sum((tally.plain for tally in tallies), Cost())
-        flops, seconds, cpu = counted.flops, 0.0, 0.0
-        for tally in tallies:
-            known = tally.counted if tally.counted.updates else tally.first
-            if known.updates:
-                flops += tally.plain.updates * known.flops // known.updates
-            else:
-                flops += tally.plain.rows * counted.flops // counted.rows
-            slowed = tally.first + tally.counted
-            if slowed.updates and tally.plain.updates:
-                alike = slowed.updates / tally.plain.updates
-                seconds += alike * tally.plain.seconds - slowed.seconds
-                cpu += alike * tally.plain.cpu_seconds - slowed.cpu_seconds
-        updates = Cost(flops, counted.flops, seconds, cpu, counted.rows + plain.rows)
-        return self._elapsed_so_far() + self._consolidated + updates
+        updates = self._observed.cost + self._at_boundaries.cost
+        return self._elapsed_so_far() + self._beside + updates
 
-    def _due(self, key: Hashable) -> bool:
-        """Whether the next update is to be counted; at once where alike ones await a count."""
-        if key not in self._expected:
-            return True
-        tally = self._tallies[self._expected[key]]
-        if not tally.first.updates:
-            return True
-        calls = tally.counted.updates + tally.plain.updates
-        return calls >= min(1, self.every - 1) + self.every * tally.counted.updates
+    def _sampled(self, updates: Sampled, update: Callable[[Batch], Step], batch: Batch) -> Step:
+        before = self._key(batch)
+        due, counter = updates.due(before), _Counter()
+        start = self._now()
+        with counter.counting() if due else nullcontext():
+            step = update(batch)
+        seconds, cpu = _since(start, self._now())
+        flops = counter.flops
+        spent = Cost(flops, flops, seconds, cpu, rows=len(step.batch), updates=1)
+        updates.note(before, self._key(step.batch), spent, counted=due)
+        return step
 
     def _key(self, batch: Batch) -> Hashable:
         trainable = sum(parameter.numel() for parameter in self.learner.params.values())
@@ -167,13 +145,12 @@ class Meter:
             torch.cuda.synchronize(self.learner.engine.device)
         return time.perf_counter(), time.process_time()
 
-    def _started(self) -> tuple[float, float]:
+    def _check_inside(self) -> None:
         if self._entered is None:
             raise InvalidValue(
                 "a meter measures inside its block only; write: with Meter(learner) as meter: "
                 "meter.observe(batch)"
             )
-        return self._now()
 
     def _elapsed_so_far(self) -> Cost:
         if self._entered is None:
@@ -217,12 +194,38 @@ class _Reading:
             yield batch
 
 
-@contextmanager
-def _flop_counter() -> Iterator[FlopCounterMode]:
-    with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
-        # the counter's hooks on modules fire once more for a compiled one, which changes no total
-        warnings.filterwarnings("ignore", message=r"Using `torch\.compile\(module\)` when there")
-        yield counter
+class _Counter:
+    """FLOPs of what runs while it counts."""
+
+    def __init__(self) -> None:
+        self.flops = 0
+        self._mode = FlopCounterMode(display=False)
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        with warnings.catch_warnings():
+            # its hooks on modules fire once more for a compiled one, which changes no total
+            warnings.filterwarnings(
+                "ignore", message=r"Using `torch\.compile\(module\)` when there"
+            )
+            self._mode.__enter__()
+            try:
+                yield
+            finally:
+                self._stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out what runs meanwhile."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._mode.__enter__()
+
+    def _stop(self) -> None:
+        self._mode.__exit__(None, None, None)
+        self.flops += self._mode.get_total_flops()
 
 
 def _since(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:

@@ -83,6 +83,11 @@ def _values(data: Data, column: str | tuple[Any, Any]) -> tuple[Column, Column]:
         # Only what is missing differs from itself: NaN and NaT, whatever the dtype.
         if bool((values != values).any()) or None in values.tolist():  # noqa: PLR0124
             raise InvalidValue("the column has missing values; leave those rows out")
+        if values.dtype == object and len({type(value) for value in values.tolist()}) > 1:
+            raise InvalidValue(
+                "the column holds values of several types, which have no order; make all of them "
+                "numbers, times or strings"
+            )
     return train, test
 
 

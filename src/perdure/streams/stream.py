@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from perdure.batch import Batch
 from perdure.errors import InvalidValue
@@ -104,6 +105,8 @@ class Stream:
     def holdout(self, fraction: float, seed: int = 0) -> Stream:
         """The same stream with a share of each task's training rows held out as `valid`.
 
+        A row that several tasks show, each in its own way, is held out of all of them or of none.
+
         Args:
             fraction: in (0, 1), of each class of each task.
             seed: of the choice.
@@ -111,12 +114,12 @@ class Stream:
         Raises:
             InvalidValue: the fraction is out of range, or rows are held out already.
         """
-        tasks = []
+        tasks, choice = [], _Choice(fraction, seed)
         for task in self.tasks:
             if task.valid is not None:
                 raise InvalidValue(f"task {task.id} ({task.name}) has held-out rows already")
-            kept, held = stratified(task.train.labels(), fraction, seed)
-            tasks.append(replace(task, train=task.train.take(kept), valid=task.train.take(held)))
+            held = choice.of(task.train)
+            tasks.append(replace(task, train=task.train.take(~held), valid=task.train.take(held)))
         return replace(self, tasks=tuple(tasks))
 
     def describe(self) -> str:
@@ -130,6 +133,25 @@ class Stream:
             rows = f"{len(task.train)} rows{held}, {len(task.test)} test"
             lines.append(f"  {task.id}  {task.name}: {rows}")
         return "\n".join(lines)
+
+
+class _Choice:
+    """Which rows are held out: decided once for each, whatever tasks show it."""
+
+    def __init__(self, fraction: float, seed: int) -> None:
+        self.fraction, self.seed = fraction, seed
+        self._of: dict[int, tuple[Tensor, Tensor]] = {}  # by inputs: which are decided, and held
+
+    def of(self, rows: Rows) -> Tensor:  # (n,) bool
+        """Whether each of these rows is held out."""
+        index = torch.arange(len(rows)) if rows.index is None else rows.index.cpu()
+        none = torch.zeros(len(rows.x), dtype=torch.bool)
+        decided, held = self._of.setdefault(id(rows.x), (none, none.clone()))
+        fresh = ~decided[index]
+        _, picked = stratified(rows.labels().cpu()[fresh], self.fraction, self.seed)
+        held[index[fresh][picked]] = True
+        decided[index] = True
+        return held[index]
 
 
 def scenario_named(name: Scenario | str) -> Scenario:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from perdure.bench import presets
@@ -21,7 +21,7 @@ class Candidate:
 
     Args:
         method: a name that `perdure methods` lists, or STAYS.
-        settings: arguments of the method, all that are not at the constructor's default.
+        settings: arguments of the method; those left out are at the constructor's default.
         lr: learning rate; what learns in closed form has none to choose.
     """
 
@@ -31,8 +31,11 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """The same for the same configuration."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The same for what learns the same, whether or not defaults are written out."""
+        usual = {} if self.method == STAYS else presets.constructor_defaults(self.method)
+        own = {name: value for name, value in self.settings.items() if usual.get(name) != value}
+        rate = self.lr if _has_rate(self.method) else None
+        return json.dumps([self.method, own, rate], sort_keys=True)
 
     def __str__(self) -> str:
         """The method, its settings and the learning rate if it has one, in one line."""
@@ -116,7 +119,7 @@ class Space:
 
     def _memories(self, method: str) -> list[str]:
         """The arguments that say how many rows are kept."""
-        known = [] if method == STAYS else presets.arguments(method)
+        known = {} if method == STAYS else presets.constructor_defaults(method)
         return [name for name in known if name.rpartition(".")[2] == "capacity"]
 
     def _rate(self, trial: Draws, method: str) -> float:

@@ -15,8 +15,7 @@ import torch
 from perdure import methods
 from perdure.batch import Batch
 from perdure.bench import presets
-from perdure.bench.boundary import BoundaryMeter
-from perdure.bench.running import evaluate, one_thread
+from perdure.bench.running import evaluate, first_answer, one_thread
 from perdure.errors import InvalidValue
 from perdure.live import spans
 from perdure.live.log import Examples
@@ -24,6 +23,7 @@ from perdure.live.project import Project
 from perdure.live.registry import digest_of
 from perdure.live.settings import Settings
 from perdure.live.update import fair_rows, groups, learn, newest_labels
+from perdure.measure import Meter
 from perdure.memory.erasing import forget
 from perdure.streams.rows import Rows
 from perdure.tune.candidate import STAYS, Candidate, Space
@@ -117,13 +117,14 @@ class ReplaySource:
             tried = project.settings.model_copy(update={"learner": said})
             learner = project.learner(said)
             torch.manual_seed(tried.seed)
-            meter, columns, held = BoundaryMeter(learner), list[Column](), list[Rows]()
+            meter, columns, held = Meter(learner), list[Column](), list[Rows]()
             for examples in _parts(self.directory, self.cuts):
                 train, valid = _divided(fair_rows(examples, tried.abuse.max_source_share))
                 before = evaluate(learner, _rows(examples.batch), project.scenario)
                 revised = torch.from_numpy(examples.revisions > 0)
                 forget(learner, examples.batch.extras["row"][revised])
                 _learn(meter, train, tried)
+                first_answer(meter, _rows(valid), project.scenario)
                 held.append(_rows(valid))
                 columns.append([evaluate(learner, rows, project.scenario) for rows in held])
                 yield stands(columns, before, meter.cost)
@@ -166,7 +167,7 @@ def _parts(directory: str, cuts: tuple[int, ...]) -> tuple[Examples, ...]:
     return tuple(examples for examples in found if len(examples))
 
 
-def _learn(meter: BoundaryMeter, train: Batch, settings: Settings) -> None:
+def _learn(meter: Meter, train: Batch, settings: Settings) -> None:
     """One update, in the order in which the project itself would learn these rows."""
     order = settings.seed * 1_000_003 + meter.learner.updates
     closes = settings.learner.boundaries in ("update", "task")

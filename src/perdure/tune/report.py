@@ -84,7 +84,8 @@ def choices(found: Found, scenario: str) -> list[Choice]:
         best = choose(mine, found.prefer)
         said = best.candidate
         settings = dict(said.settings)
-        made.append(Choice(method, scenario, settings, said.lr, best.last.accuracy, len(mine)))
+        tried = len({one.candidate.key for one in mine})
+        made.append(Choice(method, scenario, settings, said.lr, best.last.accuracy, tried))
     return made
 
 

@@ -133,6 +133,7 @@ def _worker(source: Source, budget: Budget) -> Worker:
 def _work(study: Study, idle: list[Worker], left: int, ends: float, report: Report) -> None:
     """Keep every worker busy until enough trials were begun, then until they have ended."""
     busy: dict[Worker, Trial] = {}
+    twins: list[Trial] = []  # of trials that are under way
     idle = list(idle)
     while True:
         while idle and left > 0 and time.monotonic() < ends:
@@ -141,6 +142,9 @@ def _work(study: Study, idle: list[Worker], left: int, ends: float, report: Repo
             known = study.known(trial.candidate)
             if known is not None:
                 report(trial.repeats(known))
+                continue
+            if any(one.candidate.key == trial.candidate.key for one in busy.values()):
+                twins.append(trial)
                 continue
             worker = idle.pop()
             worker.begin(trial.candidate)
@@ -153,6 +157,10 @@ def _work(study: Study, idle: list[Worker], left: int, ends: float, report: Repo
             report(outcome)
             idle.append(worker)
             del busy[worker]
+            key = outcome.candidate.key
+            for twin in [one for one in twins if one.candidate.key == key]:
+                twins.remove(twin)
+                report(twin.repeats(outcome))
 
 
 def _advanced(study: Study, worker: Worker, trial: Trial) -> Outcome | None:

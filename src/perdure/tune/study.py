@@ -160,6 +160,8 @@ class Trial:
     def repeats(self, known: Outcome) -> Outcome:
         """The same was tried before, and would come out the same."""
         self.course = list(known.course)
+        if known.state == "failed":
+            return self.failed(known.reason)
         return self.done() if known.state == "done" else self.pruned()
 
     @property

@@ -93,3 +93,20 @@ def test_a_damaged_picture_is_refused_by_name(zoo):
     path.write_bytes(b"meow")
     with pytest.raises(DataUnavailable, match=r"3.png cannot be read"):
         image_folder(zoo)
+
+
+def test_hidden_folders_are_no_classes_and_empty_ones_are_refused(zoo):
+    """What a notebook or git leaves there; a class without a picture can never be learnt."""
+    picture(zoo / ".thumbnails" / "1.png")
+    assert ("ape", "cat") == image_folder(zoo).classes
+    (zoo / "dog").mkdir()
+    with pytest.raises(InvalidValue, match=r"no picture in \['dog'\]"):
+        image_folder(zoo)
+
+
+def test_deep_pictures_are_refused_rather_than_cut_to_white(zoo):
+    """16 bits a pixel, of which pillow keeps those up to 255."""
+    deep = np.random.default_rng(0).integers(0, 65536, (6, 4), np.uint16)
+    Image.fromarray(deep).save(zoo / "ape" / "deep.png")
+    with pytest.raises(InvalidValue, match=r"deep.png has more than 8 bits a channel"):
+        image_folder(zoo)

@@ -1,5 +1,8 @@
 """Tables: a data set from CSV or Parquet."""
 
+from datetime import date
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,3 +173,46 @@ def test_a_file_that_is_not_there_or_no_table_is_refused(tmp_path):
         tables(tmp_path / "gone.csv", "y")
     with pytest.raises(InvalidValue, match=r"ends in '.xlsx'"):
         tables(tmp_path / "t.xlsx", "y")
+
+
+def test_decimals_are_numbers(tmp_path):
+    """Parquet has prices so: standardised, and no category for each."""
+    prices = [Decimal("1.50"), Decimal("2.50")] * 20
+    table = pd.DataFrame({"price": prices, "sold": ["yes", "no"] * 20})
+    data = tables(write(table, tmp_path / "shop.parquet"), "sold")
+    assert (1,) == data.shape
+    assert [-1.0, 1.0] == data.train_x.unique().tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([date(2024, 1, 1 + day) for day in range(4)], "'odd' is a time"),
+        (pd.to_timedelta(range(4)), "'odd' is a time"),
+        ([[1, 2]] * 4, "'odd' holds lists"),
+    ],
+)
+def test_a_column_that_is_no_input_is_refused_by_name(tmp_path, values, said):
+    """A day or a list of its own for each row would be a category for each row."""
+    table = pd.DataFrame({"a": range(4), "odd": values, "y": [0, 1, 0, 1]})
+    with pytest.raises(InvalidValue, match=said):
+        tables(write(table, tmp_path / "odd.parquet"), "y")
+
+
+def test_numbers_in_one_table_and_words_in_the_other_are_refused(tmp_path):
+    """One bad value makes a column of numbers one of words; as categories they say nothing."""
+    table = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]})
+    train = write(table, tmp_path / "train.csv")
+    test = write(table.astype({"a": object}).replace({"a": {4.0: "four"}}), tmp_path / "test.csv")
+    with pytest.raises(InvalidValue, match=r"columns \['a'\] are numbers in one table"):
+        tables(train, "y", test=test)
+
+
+def test_tables_that_say_nothing_are_refused(tmp_path):
+    """No rows; or words where a regression needs numbers."""
+    empty = write(pd.DataFrame({"a": [], "y": []}), tmp_path / "empty.csv")
+    with pytest.raises(InvalidValue, match="has no rows"):
+        tables(empty, "y")
+    words = write(pd.DataFrame({"a": range(4), "y": list("abcd")}), tmp_path / "words.csv")
+    with pytest.raises(InvalidValue, match="a regression needs numbers"):
+        tables(words, "y", regression=True)

@@ -14,6 +14,9 @@ from perdure.streams.draws import stratified
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
+DEEP = ("I", "F")
+"""Modes of pillow, such as I;16, with more than 8 bits a channel."""
+
 
 def image_folder(
     folder: str | Path,
@@ -25,8 +28,9 @@ def image_folder(
 ) -> Data:
     """A data set from pictures: uint8 (n, 3, height, width), all held in memory.
 
-    The names of the sub-folders, sorted, are the classes; files with other suffixes than those of
-    pictures are passed over. For more pictures than memory holds, use `torch_dataset`.
+    The names of the sub-folders, sorted, are the classes; hidden ones, and files with other
+    suffixes than those of pictures, are passed over. For more pictures than memory holds, use
+    `torch_dataset`.
 
     Args:
         folder: has one sub-folder a class.
@@ -36,13 +40,20 @@ def image_folder(
         seed: of the choice of test pictures.
 
     Raises:
-        InvalidValue: pictures differ in size and none is given, or a class is only in `test`.
+        InvalidValue: pictures differ in size and none is given, one has more than 8 bits a channel,
+            a sub-folder has no picture, or a class is only in `test`.
         DataUnavailable: there is no such folder, no picture in it, or a picture is damaged.
         MissingExtra: pillow is not installed.
     """
     classes = _classes(Path(folder))
     shape = (size, size) if isinstance(size, int) else size
     x, y = _pictures(Path(folder), classes, shape, grey=grey)
+    empty = sorted(set(range(len(classes))) - set(y.tolist()))
+    if empty:
+        raise InvalidValue(
+            f"{folder} has no picture in {[classes[label] for label in empty]}; a sub-folder is a "
+            "class, so take these away"
+        )
     if isinstance(test, str | Path):
         strangers = sorted(set(_classes(Path(test))) - set(classes))
         if strangers:
@@ -56,7 +67,8 @@ def image_folder(
 def _classes(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise DataUnavailable(f"there is no folder {folder.absolute()}")
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
 def _pictures(
@@ -87,6 +99,11 @@ def _picture(path: Path, shape: tuple[int, int] | None, *, grey: bool) -> Tensor
     image = require("PIL.Image", "images")
     try:
         with image.open(path) as opened:
+            if opened.mode.startswith(DEEP):
+                raise InvalidValue(
+                    f"{path} has more than 8 bits a channel (mode {opened.mode}), which would be "
+                    "cut to white; convert it first"
+                )
             picture = opened.convert("L" if grey else "RGB")
     except OSError as error:
         raise DataUnavailable(f"the picture {path} cannot be read: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from torch import Tensor
 from perdure.errors import DataUnavailable, InvalidValue, require
 from perdure.streams.dataset import Data
 from perdure.streams.draws import stratified
+
+TIMES = frozenset({"datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period"})
+"""What pandas infers of a column that says when, which is no input."""
 
 
 def tables(
@@ -26,9 +29,9 @@ def tables(
 ) -> Data:
     """A data set from a table: float32 inputs (n, features).
 
-    A number is standardised by the mean and deviation of the training rows; one that is missing
-    becomes their mean. A category becomes one column for each value that the training rows have;
-    one that is missing, or that they lack, is zero in all of them.
+    A number, decimals included, is standardised by the mean and deviation of the training rows; one
+    that is missing becomes their mean. A category becomes one column for each value that the
+    training rows have; one that is missing, or that they lack, is zero in all of them.
 
     Args:
         path: of a .csv or .parquet file.
@@ -50,6 +53,7 @@ def tables(
         wrong = sorted(set(train.columns) ^ set(shown.columns))
         if wrong:
             raise InvalidValue(f"{path} and {test} differ in the columns {wrong}")
+        _check_kinds(pandas, train, shown)
     _check(train, label, keep)
     whole = train
     if isinstance(test, str | Path):
@@ -77,7 +81,26 @@ def _read(pandas: Any, path: Path) -> Any:
         raise InvalidValue(f"{path} ends in {path.suffix!r}; a table is a .csv or .parquet file")
     if not path.is_file():
         raise DataUnavailable(f"there is no file {path.absolute()}")
-    return readers[path.suffix.lower()](path)
+    table = readers[path.suffix.lower()](path)
+    if not len(table):
+        raise InvalidValue(f"{path} has no rows")
+    for name in table.columns:
+        if pandas.api.types.infer_dtype(table[name]) == "decimal":  # objects, to pandas
+            table[name] = table[name].astype(float)
+    return table
+
+
+def _check_kinds(pandas: Any, train: Any, shown: Any) -> None:
+    """Refuse a column of numbers in one table and of something else in the other."""
+    number = pandas.api.types.is_numeric_dtype
+    wrong = [name for name in train.columns if number(train[name]) != number(shown[name])]
+    wrong = [name for name in wrong if train[name].notna().any() and shown[name].notna().any()]
+    if wrong:
+        raise InvalidValue(
+            f"columns {wrong} are numbers in one table and not in the other: "
+            f"{[str(train[name].dtype) for name in wrong]} and "
+            f"{[str(shown[name].dtype) for name in wrong]}; mend what is no number there"
+        )
 
 
 def _check(table: Any, label: str, keep: Sequence[str]) -> None:
@@ -93,6 +116,8 @@ def _targets(table: Any, label: str, *, regression: bool) -> tuple[Tensor, tuple
     if values.isna().any():
         raise InvalidValue(f"column {label!r} has {values.isna().sum()} missing labels; drop them")
     if regression:
+        if values.dtype.kind not in "iufb":
+            raise InvalidValue(f"column {label!r} is {values.dtype}; a regression needs numbers")
         return torch.from_numpy(values.to_numpy(np.float32).copy()).unsqueeze(1), ()
     distinct, labels = np.unique(values.to_numpy(), return_inverse=True)
     return torch.from_numpy(labels.astype(np.int64)), tuple(map(str, distinct))
@@ -101,11 +126,15 @@ def _targets(table: Any, label: str, *, regression: bool) -> tuple[Tensor, tuple
 def _inputs(pandas: Any, table: Any, rows: Tensor) -> Tensor:  # (n, features)
     types, features = pandas.api.types, []
     for name in table.columns:
-        values = table[name]
+        values, aside = table[name], f"keep=[{name!r}]"
         if types.is_numeric_dtype(values):
             features.append(_standardised(values, name, rows))
-        elif types.is_datetime64_any_dtype(values):
-            raise InvalidValue(f"column {name!r} is a time; set it apart with keep=[{name!r}]")
+        elif types.infer_dtype(values) in TIMES:
+            raise InvalidValue(f"column {name!r} is a time; set it apart with {aside}")
+        elif values.map(lambda value: value is not None and not isinstance(value, Hashable)).any():
+            raise InvalidValue(
+                f"column {name!r} holds lists or the like; set it apart with {aside}"
+            )
         else:
             known = values.iloc[rows.numpy()].dropna().unique()
             features.extend(
