@@ -19,11 +19,12 @@ from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import torch
 import torch.nn.functional as F
-import typer
+from options import options
+from spread import spread
 from torch import Tensor, nn
 
 from perdure import Batch, Learner, methods
@@ -181,12 +182,15 @@ def table(found: dict[str, float]) -> str:
             ends = [found[key] for seed in seeds if (key := f"{who} {scenario} {seed}") in found]
             cells = " | ".join(f"{end:.2f}" for end in ends)
             if len(ends) == len(seeds):
-                lines.append(f"| {words} | {cells} | {mean(ends):.1f} ± {stdev(ends):.1f} |")
+                lines.append(f"| {words} | {cells} | {spread(ends)} |")
     return "\n".join(lines) + "\n"
 
 
-def main(workers: int = typer.Option(2, help="processes at a time")) -> None:
-    """Run what is missing, then write benchmarks/results/rounding.md."""
+def main() -> None:
+    """Run what is missing, then write the table."""
+    parser = options(__doc__)
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time; %(default)s")
+    workers = parser.parse_args().workers
     found: dict[str, float] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     cases = [(who, scenario, seed) for scenario in SEEDS for seed in SEEDS[scenario] for who in WHO]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
@@ -201,4 +205,4 @@ def main(workers: int = typer.Option(2, help="processes at a time")) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()
