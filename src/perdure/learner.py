@@ -42,7 +42,9 @@ class Learner:
             [0, 1] and floats are left alone.
         augment: from prepared inputs and a generator to what this update trains on, recalled rows
             included; never at inference.
-        schedule: from the number of the update to a factor on the learning rate.
+        schedule: from the number of the update, counted from 0 since the optimiser began, to a
+            factor on the learning rate. A method that trains anew (`restart`) begins it anew, so
+            that GDumb and Joint warm up and decay at each boundary.
         seed: of the methods, their memories and the augmentation.
 
     Raises:
@@ -85,6 +87,7 @@ class Learner:
         self.seed = seed
         self.rng = Generator().manual_seed(seed)
         self.updates = 0
+        self.began = 0  # the update before which the optimiser was made
         self.rows = 0
         self.consolidations = 0
         for method in methods:
@@ -130,13 +133,14 @@ class Learner:
             if recalled is not None:
                 step.join(method, self.engine.place(recalled))
         if self.schedule is not None:
-            self.optimiser.scale_lr(self.schedule(self.updates))
+            self.optimiser.scale_lr(self.schedule(self.updates - self.began))
         apply = pipeline.apply_compiled if self.engine.compile else pipeline.apply
         if apply(self, step):
             for method in self.having["constrain"]:
                 method.constrain(step)
             for method in self.having["settle"]:
                 method.settle(step)
+        step.notes.clear()
         self.drop_gradients()
         self.updates += 1
         return step
@@ -177,7 +181,9 @@ class Learner:
             self.model.eval()
         x = x.to(self.engine.device)
         if isinstance(task, int):
-            task = torch.full((len(x),), task, device=self.engine.device)
+            task = torch.full((len(x),), task)
+        if task is not None:
+            task = task.to(self.engine.device)
         out = self.forward(self.prepare(x), task)
         for method in self.having["decide"]:
             out = method.decide(self, x, out, task)
@@ -251,10 +257,12 @@ class Learner:
     def restart(self, params: Mapping[str, Tensor]) -> None:
         """Set parameters and buffers by name, as `snapshot` gave them; begin the optimiser anew.
 
-        What grew since the snapshot keeps its values.
+        The schedule begins anew with it: its warm-up is for moments that are not there yet, its
+        decay for the training that begins. What grew since the snapshot keeps its values.
         """
         self.model.load_state_dict(params, strict=False)
         self.optimiser = NamedOptimiser(self._factory, self.params)
+        self.compiled, self.began = None, self.updates
 
     def drop_gradients(self) -> None:
         """Leave no gradient behind; the optimiser's own `zero_grad` takes ten times as long."""
@@ -285,6 +293,7 @@ class Learner:
             "engine": self.engine.state_dict(),
             "rng": self.rng.get_state(),
             "updates": self.updates,
+            "began": self.began,
             "rows": self.rows,
             "consolidations": self.consolidations,
         }
@@ -312,7 +321,7 @@ class Learner:
             method.load_state_dict(state["methods"][method.name], self.engine.device)
         self.engine.load_state_dict(state["engine"])
         self.rng.set_state(state["rng"].cpu())
-        self.updates = state["updates"]
+        self.updates, self.began = state["updates"], state["began"]
         self.rows = state["rows"]
         self.consolidations = state["consolidations"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.compiled import compiled_update
 from perdure.errors import NonFinite
 from perdure.step import Step, rejoin, split
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 def apply(learner: Learner, step: Step) -> bool:
     """Gradients, then the optimiser; False where fp16 overflowed and nothing was applied."""
     if not learner.params:  # what learns in closed form does so in `settle`
-        _prepare(learner, step)
         step.outputs = step.batch.x.new_empty((len(step.batch), 0), dtype=torch.float32)
         return True
     _differentiate(learner, step)
@@ -53,11 +52,12 @@ def _differentiate(learner: Learner, step: Step) -> None:
         return
     passes = list(split(step, pieces))
     for piece in passes:
+        rows, counts = len(piece.batch) / len(step.batch), _counted(piece.batch, step.batch)
         _forward(learner, piece)
-        share = len(piece.batch) / len(step.batch)
-        learner.engine.backward(_total(learner, piece) * share)
+        learner.engine.backward(_total(learner, piece, counts, rows))
+        piece.notes.clear()
         for name, term in piece.terms.items():
-            step.terms[name] = step.terms.get(name, 0.0) + term * share
+            step.terms[name] = step.terms.get(name, 0.0) + term
     step.inputs = rejoin(passes, [piece.inputs for piece in passes])
     step.outputs = rejoin(passes, [piece.outputs for piece in passes]).detach()
 
@@ -76,18 +76,28 @@ def _forward(learner: Learner, step: Step) -> None:
         step.outputs = learner.forward(step.inputs, step.batch.task)
 
 
-def _total(learner: Learner, step: Step) -> Tensor:
+def _total(learner: Learner, step: Step, counts: float = 1.0, rows: float = 1.0) -> Tensor:
+    """The sum of the terms; of a pass, in its share of the weights and of the rows."""
     special = learner.slots["loss"]
-    total = _base_loss(learner, step.outputs, step.batch) if special is None else special.loss(step)
+    base = _base_loss(learner, step.outputs, step.batch) if special is None else special.loss(step)
+    total = base if counts == 1 else counts * base
     step.terms["loss"] = total.detach()
     for method in learner.having["penalty"]:
         term = method.penalty(step)
         if term is not None:
+            term = term if rows == 1 else rows * term
             step.terms[method.name] = term.detach()
             total = total + term
     if not math.isfinite(total.item()):
         _refuse(learner, step)
     return total
+
+
+def _counted(part: Batch, whole: Batch) -> float:
+    """The part's share in the weights of the whole."""
+    if whole.weight is None:
+        return len(part) / len(whole)
+    return float(part.weights().sum()) / (float(whole.weight.sum()) or 1.0)
 
 
 def _base_loss(learner: Learner, outputs: Tensor, batch: Batch) -> Tensor:
@@ -96,7 +106,7 @@ def _base_loss(learner: Learner, outputs: Tensor, batch: Batch) -> Tensor:
         return learner.loss(outputs, batch.y)
     each = learner.loss(outputs, batch.y, reduction="none")
     each = each if each.dim() == 1 else each.flatten(1).mean(1)
-    return torch.dot(each, batch.weight) / batch.weight.sum()
+    return weighted_mean(each, batch.weight)
 
 
 def _project(learner: Learner, step: Step) -> None:
