@@ -454,3 +454,15 @@ def test_gradient_clipping_bounds_the_norm() -> None:
     learner = Learner(linear(), Pull(100.0), Norm(), engine=Engine(clip=0.5))
     learner.observe(batch())
     assert norms == [pytest.approx(0.5, rel=1e-4)]
+
+
+@pytest.mark.parametrize("change", [{"surprise": 1}, {"engine": None}])
+def test_a_state_with_other_keys_is_refused_by_name(change: dict[str, object]) -> None:
+    """One that another version wrote, or someone by hand; `None` stands for a key left out."""
+    (key, value), *_ = change.items()
+    learner = Learner(linear())
+    state = {**learner.state_dict(), key: value}
+    if value is None:
+        del state[key]
+    with pytest.raises(CheckpointMismatch, match=key):
+        learner.load_state_dict(state)

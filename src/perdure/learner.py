@@ -26,6 +26,10 @@ from perdure.step import Step
 
 VERBS = ("grow", "recall", "penalty", "project", "constrain", "settle", "consolidate", "decide")
 FORMAT = 1
+STATE = (
+    *("format", "plans", "model", "frozen", "optimiser", "methods", "engine", "rng"),
+    *("updates", "began", "rows", "consolidations"),
+)
 
 
 class Learner:
@@ -34,7 +38,8 @@ class Learner:
     Args:
         model: any module. One with `takes_task = True` is called with task ids beside the inputs.
         methods: what keeps it from forgetting; none is naive fine-tuning.
-        optimizer: makes the optimiser from parameters; the default is SGD at 0.05.
+        optimizer: makes the optimiser from parameters; the default is SGD at 0.05. `fused=True`
+            pays where a head grows in many blocks.
         loss: `loss(outputs, y)`, a functional loss of torch that also takes `reduction="none"`.
         engine: device, precision, ranks; one CPU by default.
         prepare: from raw inputs to what the model takes, at training and at inference; the
@@ -302,7 +307,8 @@ class Learner:
         """Continue from `state` bit for bit, given the same model, methods and settings.
 
         Raises:
-            CheckpointMismatch: the checkpoint is of another format, model or set of methods.
+            CheckpointMismatch: the checkpoint is of another format, model or set of methods; the
+                learner may have taken over a part of it, so make it anew.
         """
         self._check_belongs(state)
         for name, plan in state["plans"].items():
@@ -357,6 +363,12 @@ class Learner:
         if state.get("format") != FORMAT:
             raise CheckpointMismatch(
                 f"the checkpoint has format {state.get('format')!r}; this perdure reads {FORMAT}"
+            )
+        lacks, unknown = sorted(set(STATE) - set(state)), sorted(set(state) - set(STATE))
+        if lacks or unknown:
+            raise CheckpointMismatch(
+                f"the checkpoint is no whole state of this perdure's: missing {lacks}, unknown "
+                f"{unknown}"
             )
         ours, theirs = {m.name for m in self.methods}, set(state["methods"])
         if ours != theirs:

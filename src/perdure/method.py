@@ -62,6 +62,15 @@ class Stateful(Protocol):
         ...
 
 
+@runtime_checkable
+class Moves(Protocol):
+    """A `Stateful` part that lies where the learner computes, as sums of features do."""
+
+    def to(self, device: torch.device | str) -> None:
+        """Go there."""
+        ...
+
+
 class Method:
     """Base of every method. Override only the verbs that the idea needs; each **returns** its part.
 
@@ -177,10 +186,12 @@ class Method:
             )
         parts = self.parts()
         for key in self.keeps:
-            if key in parts:
-                parts[key].load_state_dict(state[key])
-            else:
+            if key not in parts:
                 setattr(self, key, _copied(state[key], device))
+                continue
+            parts[key].load_state_dict(state[key])
+            if isinstance(part := parts[key], Moves):
+                part.to(device)
         self.rng.set_state(state["rng"].cpu())
 
     def state_bytes(self) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from perdure.batch import Batch, weighted_mean
 from perdure.compiled import compiled_update
-from perdure.errors import NonFinite
+from perdure.errors import InvalidValue, NonFinite
 from perdure.step import Step, rejoin, split
 
 if TYPE_CHECKING:
@@ -45,21 +45,37 @@ def apply_compiled(learner: Learner, step: Step) -> bool:
 def _differentiate(learner: Learner, step: Step) -> None:
     """Forward and backward; in several passes over parts of the rows where the engine says so."""
     pieces = min(learner.engine.accumulate, step.current)
-    if pieces <= 1:
-        _forward(learner, step)
-        learner.engine.backward(_total(learner, step))
+    if not pieces:
+        raise InvalidValue("the batch has no rows to learn; leave it out of the stream")
+    # A row weighs the same on every rank and in every pass, however many rows these have.
+    mean = None
+    if pieces > 1 or learner.engine.ranks is not None:
+        mean = learner.engine.average({"size": _size(step.batch)})["size"].clamp(min=1e-12)
+    if pieces == 1:
+        _pass(learner, step, mean)
         step.outputs = step.outputs.detach()
         return
     passes = list(split(step, pieces))
     for piece in passes:
-        rows, counts = len(piece.batch) / len(step.batch), _counted(piece.batch, step.batch)
-        _forward(learner, piece)
-        learner.engine.backward(_total(learner, piece, counts, rows))
+        _pass(learner, piece, mean)
         piece.notes.clear()
         for name, term in piece.terms.items():
             step.terms[name] = step.terms.get(name, 0.0) + term
     step.inputs = rejoin(passes, [piece.inputs for piece in passes])
     step.outputs = rejoin(passes, [piece.outputs for piece in passes]).detach()
+
+
+def _pass(learner: Learner, step: Step, mean: Tensor | None) -> None:
+    """Forward and backward; the step's rows count by their share in the mean size of a rank's."""
+    counts, rows = (1.0, 1.0) if mean is None else (_size(step.batch) / mean).tolist()
+    _forward(learner, step)
+    learner.engine.backward(_total(learner, step, counts, rows))
+
+
+def _size(batch: Batch) -> Tensor:  # (2,) float64
+    """The sum of the rows' weights, and their number."""
+    counts = len(batch) if batch.weight is None else batch.weight.sum()
+    return torch.tensor([float(counts), len(batch)], dtype=torch.float64, device=batch.y.device)
 
 
 def _prepare(learner: Learner, step: Step) -> None:
@@ -77,7 +93,7 @@ def _forward(learner: Learner, step: Step) -> None:
 
 
 def _total(learner: Learner, step: Step, counts: float = 1.0, rows: float = 1.0) -> Tensor:
-    """The sum of the terms; of a pass, in its share of the weights and of the rows."""
+    """The sum of the terms: the loss in its share of the weights, penalties in that of the rows."""
     special = learner.slots["loss"]
     base = _base_loss(learner, step.outputs, step.batch) if special is None else special.loss(step)
     total = base if counts == 1 else counts * base
@@ -91,13 +107,6 @@ def _total(learner: Learner, step: Step, counts: float = 1.0, rows: float = 1.0)
     if not math.isfinite(total.item()):
         _refuse(learner, step)
     return total
-
-
-def _counted(part: Batch, whole: Batch) -> float:
-    """The part's share in the weights of the whole."""
-    if whole.weight is None:
-        return len(part) / len(whole)
-    return float(part.weights().sum()) / (float(whole.weight.sum()) or 1.0)
 
 
 def _base_loss(learner: Learner, outputs: Tensor, batch: Batch) -> Tensor:

@@ -195,6 +195,11 @@ class Moments:
         for name in STATE:
             setattr(self, name, state[name].clone())
 
+    def to(self, device: torch.device | str) -> None:
+        """Hold the sums on a device, where features are held against them."""
+        for name in STATE:
+            setattr(self, name, getattr(self, name).to(device))
+
     def _keys(self, y: Tensor, task: Tensor | None) -> Tensor:
         if y.dim() != 1 or y.is_floating_point() or (len(y) and int(y.min()) < 0):
             raise InvalidValue(
