@@ -350,6 +350,21 @@ def test_batchnorm_sees_new_and_recalled_rows_together() -> None:
     torch.testing.assert_close(norm.running_mean, expected)
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_refused_rows_leave_no_trace_in_running_statistics(passes: int) -> None:
+    """One NaN would stay in a running mean, and in each answer from then on."""
+    norm = nn.BatchNorm1d(4)
+    model = nn.Sequential(norm, linear())
+    learner = Learner(model, engine=Engine(accumulate=passes))
+    learner.observe(batch())
+    before = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+    with pytest.raises(NonFinite):
+        learner.observe(replace(batch(), x=torch.full((6, 4), float("nan"))))
+    for name, tensor in learner.model.state_dict().items():
+        assert torch.equal(before[name], tensor), name
+    assert torch.isfinite(learner.predict(batch().x)).all()
+
+
 def test_schedules_scale_the_learning_rate_by_the_number_of_the_update() -> None:
     """Update k runs at factor(k) times the first rate, and a resumed learner knows its k."""
     learner = Learner(linear(), optimizer=SGD, schedule=lambda update: 1 / (1 + update))

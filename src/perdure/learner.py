@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from perdure import checkpoint, pipeline
 from perdure.batch import Batch, scale_uint8
@@ -117,7 +118,8 @@ class Learner:
         """Learn from one batch: one update, and whatever the methods keep of it.
 
         Raises:
-            NonFinite: a loss term is NaN or infinite; the parameters are as before the call.
+            NonFinite: a loss term is NaN or infinite; parameters and running statistics are as
+                before the call.
         """
         batch = self.engine.place(batch)
         self._grow(batch)
@@ -279,6 +281,8 @@ class Learner:
         self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
         self._still = _standing_still(self.model, self.methods)
+        norms = [module for module in self.model.modules() if isinstance(module, _NormBase)]
+        self.statistics = [b for norm in norms for b in norm.buffers(recurse=False)]
         self.model.eval()  # so that the next update sets the modes anew
         self.compiled = None
         self._substitution = None

@@ -23,7 +23,13 @@ def apply(learner: Learner, step: Step) -> bool:
     if not learner.params:  # what learns in closed form does so in `settle`
         step.outputs = step.batch.x.new_empty((len(step.batch), 0), dtype=torch.float32)
         return True
-    _differentiate(learner, step)
+    before = [held.clone() for held in learner.statistics]  # a forward pass writes them
+    try:
+        _differentiate(learner, step)
+    except NonFinite:
+        for held, value in zip(learner.statistics, before, strict=True):
+            held.copy_(value)
+        raise
     learner.engine.finish_gradients(learner.params, learner.optimiser.torch)
     _project(learner, step)
     return learner.engine.step(learner.params, learner.optimiser.torch)
