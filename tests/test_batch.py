@@ -66,3 +66,28 @@ def test_columns_of_unequal_length_are_refused_with_their_lengths() -> None:
         Batch(torch.zeros(2, 1), torch.zeros(3))
     with pytest.raises(InvalidValue, match="'logits' has 1 rows where y has 2"):
         rows(2).with_extras(logits=torch.zeros(1))
+
+
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(-9, 9), st.integers(1, 3))
+def test_a_slice_with_a_stride_or_from_the_end_counts_its_own_new_rows(
+    count: int, new: int, start: int, stride: int
+) -> None:
+    """Every second row, or the last three: `new` is still the number of those that are new."""
+    new = min(new, count)
+    batch = rows(count, new=new)[start::stride]
+    assert batch.new == len([i for i in range(count)[start::stride] if i < new])
+
+
+def test_weights_of_any_type_are_taken_as_the_losses_are() -> None:
+    """Weights that numpy made are float64, and counts are integers: both weigh rows."""
+    for weight in (torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([1, 2])):
+        held = rows(2, weight=weight).weight
+        assert held is not None
+        assert held.dtype == torch.float32
+        assert held.tolist() == [1, 2]
+
+
+def test_weights_of_another_length_are_refused() -> None:
+    """The message holds both shapes."""
+    with pytest.raises(InvalidValue, match=r"shape \(3,\); it holds one number a row: \(2,\)"):
+        rows(2, weight=torch.ones(3))

@@ -124,3 +124,21 @@ def test_foreign_or_damaged_bytes_are_refused() -> None:
         checkpoint.loads(checkpoint.dumps({"a": torch.eye(2)})[:-1])
     with pytest.raises(CheckpointMismatch, match="did not write"):
         checkpoint.loads(safetensors.torch.save({"a": torch.eye(2)}))
+
+
+@pytest.mark.parametrize("header", ["not JSON", '{"a": {"$tensor": "gone"}}', "[1]"])
+def test_a_header_that_describes_no_state_is_refused(tmp_path: Path, header: str) -> None:
+    """A whole safetensors file, whose description is damaged: by name, not by an error of JSON."""
+    data = safetensors.torch.save({"b": torch.eye(2)}, metadata={"perdure": header})
+    (tmp_path / "state").write_bytes(data)
+    with pytest.raises(CheckpointMismatch, match="describes no state"):
+        checkpoint.load(tmp_path / "state")
+    with pytest.raises(CheckpointMismatch, match="describes no state"):
+        checkpoint.loads(data)
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
+    """A folder that is not there, or is read-only: an OSError that names the file."""
+    with pytest.raises(OSError, match="absent/state cannot be written"):
+        checkpoint.save(tmp_path / "absent" / "state", {"a": torch.eye(2)})
+    assert not list(tmp_path.iterdir())

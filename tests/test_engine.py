@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -34,6 +35,29 @@ def test_passes_give_the_update_of_the_whole_batch(passes: int) -> None:
         torch.testing.assert_close(other.terms["loss"], one.terms["loss"].detach())
         torch.testing.assert_close(other.outputs, one.outputs.detach())
     torch.testing.assert_close(split.params["weight"], whole.params["weight"])
+
+
+@pytest.mark.parametrize("passes", [2, 3, 12])
+def test_passes_weigh_rows_as_the_whole_batch_does(passes: int) -> None:
+    """The loss is sum w l / sum w over all rows: a pass of light rows, or of none, counts less."""
+    weight = torch.cat((torch.zeros(6), torch.linspace(0.1, 4, 6)))
+    whole, split = learner(), learner(engine=Engine(accumulate=passes))
+    for _ in range(3):
+        one, other = (each.observe(replace(rows(), weight=weight)) for each in (whole, split))
+        torch.testing.assert_close(other.terms["loss"], one.terms["loss"].detach())
+    torch.testing.assert_close(split.params["weight"], whole.params["weight"])
+
+
+def test_every_pass_knows_the_rows_of_the_whole_update() -> None:
+    """`step.incoming` is the pass's own, `step.whole` what came in."""
+    seen: list[tuple[int, int]] = []
+
+    class Looks(Method):
+        def penalty(self, step: Step) -> None:
+            seen.append((len(step.incoming), len(step.whole)))
+
+    learner(Looks(), engine=Engine(accumulate=3)).observe(rows())
+    assert seen == [(4, 12)] * 3
 
 
 def test_passes_split_recalled_rows_as_well() -> None:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perdure import Batch, Engine, Learner, Method, Step, nets
+from perdure import Batch, Engine, Learner, Method, Step, methods, nets
 from perdure.errors import CheckpointMismatch, IllegalCombination, InvalidValue, NonFinite
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -350,6 +350,21 @@ def test_batchnorm_sees_new_and_recalled_rows_together() -> None:
     torch.testing.assert_close(norm.running_mean, expected)
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_refused_rows_leave_no_trace_in_running_statistics(passes: int) -> None:
+    """One NaN would stay in a running mean, and in each answer from then on."""
+    norm = nn.BatchNorm1d(4)
+    model = nn.Sequential(norm, linear())
+    learner = Learner(model, engine=Engine(accumulate=passes))
+    learner.observe(batch())
+    before = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+    with pytest.raises(NonFinite):
+        learner.observe(replace(batch(), x=torch.full((6, 4), float("nan"))))
+    for name, tensor in learner.model.state_dict().items():
+        assert torch.equal(before[name], tensor), name
+    assert torch.isfinite(learner.predict(batch().x)).all()
+
+
 def test_schedules_scale_the_learning_rate_by_the_number_of_the_update() -> None:
     """Update k runs at factor(k) times the first rate, and a resumed learner knows its k."""
     learner = Learner(linear(), optimizer=SGD, schedule=lambda update: 1 / (1 + update))
@@ -366,6 +381,61 @@ def test_restart_returns_to_a_snapshot_with_a_fresh_optimiser() -> None:
     learner.restart(start)
     assert torch.equal(learner.params["weight"], start["weight"])
     assert not learner.optimiser.torch.state
+
+
+def test_restart_begins_the_schedule_anew(tmp_path: Path) -> None:
+    """A warm-up serves moments that are not there yet, and a resumed learner knows where it is."""
+
+    def made() -> Learner:
+        return Learner(linear(), optimizer=SGD, schedule=lambda update: 1 / (1 + update))
+
+    learner, rate = made(), 0.1
+    start = learner.snapshot()
+    for _ in range(3):
+        learner.observe(batch())
+    learner.restart(start)
+    learner.observe(batch())
+    assert learner.optimiser.torch.param_groups[0]["lr"] == pytest.approx(rate)
+    learner.save(tmp_path / "state.safetensors")
+    again = made()
+    again.load(tmp_path / "state.safetensors")
+    for one in (learner, again):
+        one.observe(batch())
+        assert one.optimiser.torch.param_groups[0]["lr"] == pytest.approx(rate / 2)
+    assert torch.equal(learner.params["weight"], again.params["weight"])
+
+
+def test_a_method_passes_values_on_within_an_update_and_no_further() -> None:
+    """What `penalty` notes, `settle` finds; the next update, and the step given back, do not."""
+    found: list[object] = []
+
+    class Notes(Method):
+        def penalty(self, step: Step) -> None:
+            found.append(step.noted(self))
+            step.note(self, step.outputs)
+
+        def settle(self, step: Step) -> None:
+            found.append(step.noted(self) is not None)
+
+    notes = Notes()
+    learner = Learner(linear(), notes)
+    for _ in range(2):
+        assert learner.observe(batch()).noted(notes) is None
+    assert found == [None, True, None, True]
+
+
+def test_rows_are_prepared_once_where_nothing_trains() -> None:
+    """A learner without parameters makes no pass of its own: its method reads the features."""
+    calls: list[int] = []
+
+    def prepare(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return x
+
+    model = nets.Classifier(nets.Flat(4), nets.NoHead(4))
+    learner = Learner(model, methods.NCM(), prepare=prepare)
+    learner.observe(batch(6))
+    assert calls == [6]
 
 
 def test_regression_targets_work() -> None:
@@ -399,3 +469,15 @@ def test_gradient_clipping_bounds_the_norm() -> None:
     learner = Learner(linear(), Pull(100.0), Norm(), engine=Engine(clip=0.5))
     learner.observe(batch())
     assert norms == [pytest.approx(0.5, rel=1e-4)]
+
+
+@pytest.mark.parametrize("change", [{"surprise": 1}, {"engine": None}])
+def test_a_state_with_other_keys_is_refused_by_name(change: dict[str, object]) -> None:
+    """One that another version wrote, or someone by hand; `None` stands for a key left out."""
+    (key, value), *_ = change.items()
+    learner = Learner(linear())
+    state = {**learner.state_dict(), key: value}
+    if value is None:
+        del state[key]
+    with pytest.raises(CheckpointMismatch, match=key):
+        learner.load_state_dict(state)

@@ -89,7 +89,11 @@ def test_schedules_scale_what_the_factory_gave() -> None:
     assert optimiser.torch.param_groups[0]["lr"] == pytest.approx(0.1)
     params["b"] = parameter(1.0)
     optimiser.grow(params)
-    assert optimiser.torch.param_groups[1]["lr"] == pytest.approx(0.1)
+    assert [g["lr"] for g in optimiser.torch.param_groups] == [pytest.approx(0.1)]
+    optimiser.torch.param_groups[0]["weight_decay"] = 0.5  # so that what grows stays apart
+    params["c"] = parameter(1.0)
+    optimiser.grow(params)
+    assert [g["lr"] for g in optimiser.torch.param_groups] == [pytest.approx(0.1)] * 2
 
 
 def test_unknown_parameters_in_a_checkpoint_are_named() -> None:
@@ -99,3 +103,49 @@ def test_unknown_parameters_in_a_checkpoint_are_named() -> None:
     state = optimiser.state_dict()
     with pytest.raises(CheckpointMismatch, match=r"\['a'\]"):
         optimiser.load_state_dict(state, {"other": parameter(0.0)})
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_parameters_of_the_same_settings_share_a_group(momentum: float, fused: bool) -> None:
+    """Or a fused step would be a call a block of a head; the values are those of a group each.
+
+    A resumed optimiser has the same groups.
+    """
+    factory = partial(torch.optim.SGD, lr=0.1, momentum=momentum, fused=fused)
+    params = {"0": parameter(1.0)}
+    alone = {"0": parameter(1.0)}
+    optimiser, apart = NamedOptimiser(factory, params), factory(alone.values())
+    for grown in range(1, 9):
+        params[str(grown)], alone[str(grown)] = parameter(1.0), parameter(1.0)
+        optimiser.grow(params)
+        apart.add_param_group({"params": [alone[str(grown)]]})
+        step(optimiser, params)
+        for p in alone.values():
+            p.grad = p.detach().clone()
+        apart.step()
+    assert len(optimiser.torch.param_groups) <= 2
+    assert all(torch.equal(params[name], alone[name]) for name in params)
+    again = NamedOptimiser(factory, {"0": params["0"]})
+    again.load_state_dict(optimiser.state_dict(), params)
+    groups = [[id(p) for p in g["params"]] for g in optimiser.torch.param_groups]
+    assert [[id(p) for p in g["params"]] for g in again.torch.param_groups] == groups
+
+
+def test_moments_are_restored_where_their_parameters_lie() -> None:
+    """A file's tensors come to the CPU; momentum goes on with the parameter, Adam's count does not.
+
+    A parameter without a place stands for one on a GPU.
+    """
+    params = {"a": parameter(1.0)}
+    optimiser = NamedOptimiser(partial(torch.optim.Adam, lr=0.1), params)
+    step(optimiser, params)
+    elsewhere = {"a": nn.Parameter(torch.empty(1, device="meta"))}
+    again = NamedOptimiser(partial(torch.optim.Adam, lr=0.1), elsewhere)
+    again.load_state_dict(optimiser.state_dict(), elsewhere)
+    held = again.torch.state[elsewhere["a"]]
+    assert {name: t.device.type for name, t in held.items()} == {
+        "step": "cpu",
+        "exp_avg": "meta",
+        "exp_avg_sq": "meta",
+    }

@@ -51,6 +51,66 @@ def test_ranks_end_bit_equal_though_each_sees_other_labels(tmp_path: Path) -> No
     assert done.stdout.count("agreed") == 2
 
 
+SHARDS = """
+import torch
+from torch import nn
+from functools import partial
+from perdure import Batch, Engine, Learner, Ranks, methods, nets
+from perdure.errors import InvalidValue
+torch.set_num_threads(1)
+ranks = Ranks("gloo")
+SGD = partial(torch.optim.SGD, lr=0.1)
+generator = torch.Generator().manual_seed(0)
+def learner(*used, engine=None, head=partial(nets.GrowingHead, classes=4)):
+    torch.manual_seed(0)
+    return Learner(nets.Classifier(nets.MLP(4, (5,)), head(5)), *used, engine=engine, optimizer=SGD)
+def shares(batch, cut):
+    return batch[:cut] if ranks.rank == 0 else batch[cut:]
+for engine in (Engine(ranks=ranks), Engine(ranks=ranks, accumulate=2)):
+    alone, shared = learner(methods.L2Init(0.1)), learner(methods.L2Init(0.1), engine=engine)
+    for step in range(4):
+        weight = torch.rand(9, generator=generator) if step % 2 else None
+        rows = Batch(torch.randn(9, 4, generator=generator), torch.arange(9) % 3, weight=weight)
+        alone.observe(rows)
+        shared.observe(shares(rows, 2))
+    for name, p in alone.params.items():
+        torch.testing.assert_close(shared.params[name], p)
+print("the same", flush=True)
+
+alone = learner(methods.CWRStar(), head=nets.ConsolidatedHead)
+shared = learner(methods.CWRStar(), head=nets.ConsolidatedHead, engine=Engine(ranks=ranks))
+rows = Batch(torch.randn(9, 4, generator=generator), torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2]))
+for batch in (rows, rows.seen()):
+    alone.observe(batch)
+    shared.observe(shares(batch, 5))
+assert shared.model.head.blocks[0].current.tolist() == [4, 2, 3]
+assert alone.model.head.blocks[0].current.tolist() == [4, 2, 3]
+print("counted", flush=True)
+
+drawing = learner(methods.AGEM(rows=1, write="step"), engine=Engine(ranks=ranks))
+for step in range(40):
+    y = torch.arange(4) % 2 + 2 * (step // 20)
+    drawing.observe(Batch(torch.randn(4, 4, generator=generator), y, task=step // 20))
+print("drew", flush=True)
+
+try:
+    shared.observe(rows[:0] if ranks.rank else rows)
+except InvalidValue as error:
+    assert "a rank has no rows" in str(error)
+    print("refused", flush=True)
+"""
+
+
+@pytest.mark.ranks
+def test_ranks_with_shards_of_any_size_learn_as_one_would(tmp_path: Path) -> None:
+    """A row weighs the same on each rank and counts once; no rank waits; an empty shard is told."""
+    (tmp_path / "shards.py").write_text(SHARDS)
+    done = run_ranks(tmp_path / "shards.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    for said in ("the same", "counted", "drew", "refused"):
+        assert done.stdout.count(said) == 2, done.stdout
+
+
 ENDS = """
 import atexit, os
 def threads():

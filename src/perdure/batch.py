@@ -24,7 +24,8 @@ class Batch:
         y: labels (n,) int64, or targets (n, ...) for regression.
         task: task ids (n,) int64, or one id for all rows, or None where no boundary is known.
         extras: further columns by name, each (n, ...): logits, importance, source.
-        weight: (n,) float, the weight of each row in the mean of the loss; None means all ones.
+        weight: (n,), the weight of each row in the mean of the loss, held as float32; None means
+            all ones.
         new: how many leading rows are new; None means all.
 
     Raises:
@@ -44,10 +45,16 @@ class Batch:
             object.__setattr__(self, "task", torch.full((rows,), self.task, device=self.y.device))
         if self.new is None:
             object.__setattr__(self, "new", rows)
+        if self.weight is not None:
+            object.__setattr__(self, "weight", self.weight.float())  # as the losses are
         if len(self.x) != rows or (self.task is not None and len(self.task) != rows):
             raise InvalidValue(
                 f"a batch's columns differ in length: x has {len(self.x)} rows, y {rows}, "
                 f"task {None if self.task is None else len(self.task)}"
+            )
+        if self.weight is not None and self.weight.shape != (rows,):
+            raise InvalidValue(
+                f"weight has shape {tuple(self.weight.shape)}; it holds one number a row: ({rows},)"
             )
         for name, column in self.extras.items():
             if len(column) != rows:
@@ -60,7 +67,8 @@ class Batch:
         """A slice keeps count of its new rows; rows picked by an index or mask are not new."""
         new = 0
         if isinstance(rows, slice):
-            new = len(range(*rows.indices(len(self)))[: max(0, self.new - (rows.start or 0))])
+            start, stop, step = rows.indices(len(self))
+            new = len(range(start, min(stop, self.new), step))
         return self._each(lambda column: column[rows], new)
 
     def __add__(self, other: Batch) -> Batch:
@@ -129,6 +137,11 @@ class Batch:
             None if self.weight is None else change(self.weight),
             new,
         )
+
+
+def weighted_mean(each: Tensor, weight: Tensor) -> Tensor:
+    """The mean of one value a row (n,), each by its weight (n,), 0-d; 0 where no row counts."""
+    return torch.dot(each, weight) / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 
 
 def scale_uint8(x: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
 
     Raises:
         TypeError: a value is neither a tensor nor plain; the message holds its place.
+        OSError: the file cannot be written there; an old one is as it was.
     """
     path = Path(path)
     tensors: dict[str, Tensor] = {}
@@ -33,6 +34,8 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
         save_file(tensors, beside, metadata={"perdure": json.dumps(tree)})
         _sync(beside)
         beside.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
     finally:
         beside.unlink(missing_ok=True)
     _sync(path.parent)
@@ -52,8 +55,7 @@ def load(path: str | Path) -> dict[str, Any]:
         raise CheckpointMismatch(f"{path} is not a whole safetensors file: {error}") from error
     if header is None:
         raise CheckpointMismatch(f"{path} is a safetensors file that perdure did not write")
-    state: dict[str, Any] = _decode(json.loads(header), tensors)
-    return state
+    return _state(header, tensors, str(path))
 
 
 def dumps(state: Mapping[str, Any]) -> bytes:
@@ -81,8 +83,7 @@ def loads(data: bytes) -> dict[str, Any]:
     tree = header.get("__metadata__", {}).get("perdure")
     if tree is None:
         raise CheckpointMismatch("these bytes are a safetensors file that perdure did not write")
-    state: dict[str, Any] = _decode(json.loads(tree), tensors)
-    return state
+    return _state(tree, tensors, "these bytes")
 
 
 def check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
@@ -126,6 +127,16 @@ def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if set(value) == {_TUPLE}:
         return tuple(_decode(held, tensors) for held in value[_TUPLE])
     return {key: _decode(held, tensors) for key, held in value.items()}
+
+
+def _state(tree: str, tensors: Mapping[str, Tensor], where: str) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = dict(_decode(json.loads(tree), tensors))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointMismatch(
+            f"{where} describes no state of perdure's, so that it is damaged: {error!r}"
+        ) from error
+    return state
 
 
 def _sync(path: Path) -> None:

@@ -122,6 +122,10 @@ class Engine:
         """The mean over the ranks; the tensors themselves for a learner alone."""
         return tensors if self.ranks is None else self.ranks.average(tensors)
 
+    def any(self, holds: bool) -> bool:
+        """Whether it holds on any rank, so that all of them make the same calls."""
+        return holds if self.ranks is None else self.ranks.any(holds)
+
     def state_dict(self) -> dict[str, Any]:
         """The loss scale of fp16, and the random state of dropout and initialisation."""
         cuda = self.device.type == "cuda"

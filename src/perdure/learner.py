@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from perdure import checkpoint, pipeline
 from perdure.batch import Batch, scale_uint8
@@ -26,6 +27,10 @@ from perdure.step import Step
 
 VERBS = ("grow", "recall", "penalty", "project", "constrain", "settle", "consolidate", "decide")
 FORMAT = 1
+STATE = (
+    *("format", "plans", "model", "frozen", "optimiser", "methods", "engine", "rng"),
+    *("updates", "began", "rows", "consolidations"),
+)
 
 
 class Learner:
@@ -34,7 +39,8 @@ class Learner:
     Args:
         model: any module. One with `takes_task = True` is called with task ids beside the inputs.
         methods: what keeps it from forgetting; none is naive fine-tuning.
-        optimizer: makes the optimiser from parameters; the default is SGD at 0.05.
+        optimizer: makes the optimiser from parameters; the default is SGD at 0.05. `fused=True`
+            pays where a head grows in many blocks.
         loss: `loss(outputs, y)`, a functional loss of torch that also takes `reduction="none"`.
         engine: device, precision, ranks; one CPU by default.
         prepare: from raw inputs to what the model takes, at training and at inference; the
@@ -42,7 +48,9 @@ class Learner:
             [0, 1] and floats are left alone.
         augment: from prepared inputs and a generator to what this update trains on, recalled rows
             included; never at inference.
-        schedule: from the number of the update to a factor on the learning rate.
+        schedule: from the number of the update, counted from 0 since the optimiser began, to a
+            factor on the learning rate. A method that trains anew (`restart`) begins it anew, so
+            that GDumb and Joint warm up and decay at each boundary.
         seed: of the methods, their memories and the augmentation.
 
     Raises:
@@ -85,6 +93,7 @@ class Learner:
         self.seed = seed
         self.rng = Generator().manual_seed(seed)
         self.updates = 0
+        self.began = 0  # the update before which the optimiser was made
         self.rows = 0
         self.consolidations = 0
         for method in methods:
@@ -109,7 +118,8 @@ class Learner:
         """Learn from one batch: one update, and whatever the methods keep of it.
 
         Raises:
-            NonFinite: a loss term is NaN or infinite; the parameters are as before the call.
+            NonFinite: a loss term is NaN or infinite; parameters and running statistics are as
+                before the call.
         """
         batch = self.engine.place(batch)
         self._grow(batch)
@@ -130,13 +140,14 @@ class Learner:
             if recalled is not None:
                 step.join(method, self.engine.place(recalled))
         if self.schedule is not None:
-            self.optimiser.scale_lr(self.schedule(self.updates))
+            self.optimiser.scale_lr(self.schedule(self.updates - self.began))
         apply = pipeline.apply_compiled if self.engine.compile else pipeline.apply
         if apply(self, step):
             for method in self.having["constrain"]:
                 method.constrain(step)
             for method in self.having["settle"]:
                 method.settle(step)
+        step.notes.clear()
         self.drop_gradients()
         self.updates += 1
         return step
@@ -253,10 +264,12 @@ class Learner:
     def restart(self, params: Mapping[str, Tensor]) -> None:
         """Set parameters and buffers by name, as `snapshot` gave them; begin the optimiser anew.
 
-        What grew since the snapshot keeps its values.
+        The schedule begins anew with it: its warm-up is for moments that are not there yet, its
+        decay for the training that begins. What grew since the snapshot keeps its values.
         """
         self.model.load_state_dict(params, strict=False)
         self.optimiser = NamedOptimiser(self._factory, self.params)
+        self.compiled, self.began = None, self.updates
 
     def drop_gradients(self) -> None:
         """Leave no gradient behind; the optimiser's own `zero_grad` takes ten times as long."""
@@ -268,6 +281,8 @@ class Learner:
         self.params = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._growing = {n: m for n, m in self.model.named_modules() if isinstance(m, Grows)}
         self._still = _standing_still(self.model, self.methods)
+        norms = [module for module in self.model.modules() if isinstance(module, _NormBase)]
+        self.statistics = [b for norm in norms for b in norm.buffers(recurse=False)]
         self.model.eval()  # so that the next update sets the modes anew
         self.compiled = None
         self._substitution = None
@@ -287,6 +302,7 @@ class Learner:
             "engine": self.engine.state_dict(),
             "rng": self.rng.get_state(),
             "updates": self.updates,
+            "began": self.began,
             "rows": self.rows,
             "consolidations": self.consolidations,
         }
@@ -295,7 +311,8 @@ class Learner:
         """Continue from `state` bit for bit, given the same model, methods and settings.
 
         Raises:
-            CheckpointMismatch: the checkpoint is of another format, model or set of methods.
+            CheckpointMismatch: the checkpoint is of another format, model or set of methods; the
+                learner may have taken over a part of it, so make it anew.
         """
         self._check_belongs(state)
         for name, plan in state["plans"].items():
@@ -314,7 +331,7 @@ class Learner:
             method.load_state_dict(state["methods"][method.name], self.engine.device)
         self.engine.load_state_dict(state["engine"])
         self.rng.set_state(state["rng"].cpu())
-        self.updates = state["updates"]
+        self.updates, self.began = state["updates"], state["began"]
         self.rows = state["rows"]
         self.consolidations = state["consolidations"]
 
@@ -350,6 +367,12 @@ class Learner:
         if state.get("format") != FORMAT:
             raise CheckpointMismatch(
                 f"the checkpoint has format {state.get('format')!r}; this perdure reads {FORMAT}"
+            )
+        lacks, unknown = sorted(set(STATE) - set(state)), sorted(set(state) - set(STATE))
+        if lacks or unknown:
+            raise CheckpointMismatch(
+                f"the checkpoint is no whole state of this perdure's: missing {lacks}, unknown "
+                f"{unknown}"
             )
         ours, theirs = {m.name for m in self.methods}, set(state["methods"])
         if ours != theirs:

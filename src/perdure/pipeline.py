@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.compiled import compiled_update
-from perdure.errors import NonFinite
+from perdure.errors import InvalidValue, NonFinite
 from perdure.step import Step, rejoin, split
 
 if TYPE_CHECKING:
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 def apply(learner: Learner, step: Step) -> bool:
     """Gradients, then the optimiser; False where fp16 overflowed and nothing was applied."""
     if not learner.params:  # what learns in closed form does so in `settle`
-        _prepare(learner, step)
         step.outputs = step.batch.x.new_empty((len(step.batch), 0), dtype=torch.float32)
         return True
-    _differentiate(learner, step)
+    before = [held.clone() for held in learner.statistics]  # a forward pass writes them
+    try:
+        _differentiate(learner, step)
+    except NonFinite:
+        for held, value in zip(learner.statistics, before, strict=True):
+            held.copy_(value)
+        raise
     learner.engine.finish_gradients(learner.params, learner.optimiser.torch)
     _project(learner, step)
     return learner.engine.step(learner.params, learner.optimiser.torch)
@@ -46,20 +51,37 @@ def apply_compiled(learner: Learner, step: Step) -> bool:
 def _differentiate(learner: Learner, step: Step) -> None:
     """Forward and backward; in several passes over parts of the rows where the engine says so."""
     pieces = min(learner.engine.accumulate, step.current)
-    if pieces <= 1:
-        _forward(learner, step)
-        learner.engine.backward(_total(learner, step))
+    if not pieces:
+        raise InvalidValue("the batch has no rows to learn; leave it out of the stream")
+    # A row weighs the same on every rank and in every pass, however many rows these have.
+    mean = None
+    if pieces > 1 or learner.engine.ranks is not None:
+        mean = learner.engine.average({"size": _size(step.batch)})["size"].clamp(min=1e-12)
+    if pieces == 1:
+        _pass(learner, step, mean)
         step.outputs = step.outputs.detach()
         return
     passes = list(split(step, pieces))
     for piece in passes:
-        _forward(learner, piece)
-        share = len(piece.batch) / len(step.batch)
-        learner.engine.backward(_total(learner, piece) * share)
+        _pass(learner, piece, mean)
+        piece.notes.clear()
         for name, term in piece.terms.items():
-            step.terms[name] = step.terms.get(name, 0.0) + term * share
+            step.terms[name] = step.terms.get(name, 0.0) + term
     step.inputs = rejoin(passes, [piece.inputs for piece in passes])
     step.outputs = rejoin(passes, [piece.outputs for piece in passes]).detach()
+
+
+def _pass(learner: Learner, step: Step, mean: Tensor | None) -> None:
+    """Forward and backward; the step's rows count by their share in the mean size of a rank's."""
+    counts, rows = (1.0, 1.0) if mean is None else (_size(step.batch) / mean).tolist()
+    _forward(learner, step)
+    learner.engine.backward(_total(learner, step, counts, rows))
+
+
+def _size(batch: Batch) -> Tensor:  # (2,) float64
+    """The sum of the rows' weights, and their number."""
+    counts = len(batch) if batch.weight is None else batch.weight.sum()
+    return torch.tensor([float(counts), len(batch)], dtype=torch.float64, device=batch.y.device)
 
 
 def _prepare(learner: Learner, step: Step) -> None:
@@ -76,13 +98,16 @@ def _forward(learner: Learner, step: Step) -> None:
         step.outputs = learner.forward(step.inputs, step.batch.task)
 
 
-def _total(learner: Learner, step: Step) -> Tensor:
+def _total(learner: Learner, step: Step, counts: float = 1.0, rows: float = 1.0) -> Tensor:
+    """The sum of the terms: the loss in its share of the weights, penalties in that of the rows."""
     special = learner.slots["loss"]
-    total = _base_loss(learner, step.outputs, step.batch) if special is None else special.loss(step)
+    base = _base_loss(learner, step.outputs, step.batch) if special is None else special.loss(step)
+    total = base if counts == 1 else counts * base
     step.terms["loss"] = total.detach()
     for method in learner.having["penalty"]:
         term = method.penalty(step)
         if term is not None:
+            term = term if rows == 1 else rows * term
             step.terms[method.name] = term.detach()
             total = total + term
     if not math.isfinite(total.item()):
@@ -96,7 +121,7 @@ def _base_loss(learner: Learner, outputs: Tensor, batch: Batch) -> Tensor:
         return learner.loss(outputs, batch.y)
     each = learner.loss(outputs, batch.y, reduction="none")
     each = each if each.dim() == 1 else each.flatten(1).mean(1)
-    return torch.dot(each, batch.weight) / batch.weight.sum()
+    return weighted_mean(each, batch.weight)
 
 
 def _project(learner: Learner, step: Step) -> None:

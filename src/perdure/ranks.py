@@ -26,7 +26,8 @@ class Ranks:
     """The processes that learn one model together, each from its own shard of the stream.
 
     Start them with `torchrun` and make this object in each. Every rank must make the same calls in
-    the same order: observe as often, consolidate as often.
+    the same order: observe as often, consolidate as often, each time with a row at least. Shards
+    may differ in size: a row weighs the same on each.
 
     Args:
         backend: "gloo" (CPU) or "nccl" (one GPU a rank); None picks by what is available.
@@ -76,19 +77,40 @@ class Ranks:
         for tensor in tensors:
             dist.broadcast(tensor.detach(), src=0)
 
+    def any(self, holds: bool) -> bool:
+        """Whether it holds on any rank."""
+        found = torch.tensor(
+            [float(holds)], device="cuda" if dist.get_backend() == "nccl" else "cpu"
+        )
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        return bool(found)
+
     def everyone(self, batch: Batch) -> Batch:
-        """This rank's inputs' shape with the labels and task ids of all ranks, to grow alike."""
+        """This rank's inputs' shape with the labels and task ids of all ranks' rows, to grow alike.
+
+        Raises:
+            InvalidValue: on every rank, where one has no rows.
+        """
         labels = batch.y
         if labels.is_floating_point():  # regression targets call for no growth
             labels = torch.zeros(len(batch), dtype=torch.int64, device=labels.device)
         tasks = torch.full_like(labels, -1) if batch.task is None else batch.task
-        found = torch.stack((labels, tasks), 1).unique(dim=0)
-        count = torch.tensor([len(found)], device=found.device)
-        dist.all_reduce(count, op=dist.ReduceOp.MAX)
-        padded = found[:1].repeat(int(count), 1)
+        new = torch.arange(len(batch), device=labels.device) < batch.new
+        found = torch.stack((labels, tasks, new.to(labels)), 1)  # (n, 3)
+        sizes = torch.tensor([len(found), -len(found)], device=found.device)
+        dist.all_reduce(sizes, op=dist.ReduceOp.MAX)
+        most, least = int(sizes[0]), -int(sizes[1])
+        if not least:
+            raise InvalidValue(
+                f"a rank has no rows in this batch, of which rank {self.rank} has {len(batch)}; "
+                "each update needs one on every rank: leave the rest of the stream out, or share it"
+            )
+        padded = found.new_full((most, 3), -1)
         padded[: len(found)] = found
         gathered = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(gathered, padded)
-        rows = torch.cat(gathered).unique(dim=0)
+        rows = torch.cat(gathered)
+        rows = torch.cat((rows[rows[:, 2] == 1], rows[rows[:, 2] == 0]))  # new ones first
         x = batch.x[:1].expand(len(rows), *batch.x.shape[1:])
-        return Batch(x, rows[:, 0], None if batch.task is None else rows[:, 1])
+        task = None if batch.task is None else rows[:, 1]
+        return Batch(x, rows[:, 0], task, new=int(rows[:, 2].sum()))

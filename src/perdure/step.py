@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,24 +21,30 @@ class Step:
     Attributes:
         learner: who learns.
         incoming: the rows that came from the stream, with all that came with them.
+        whole: the same, of all passes where one update is split into several.
         batch: the incoming rows, then the rows that methods recalled; of task ids and extras, those
             that all of them have.
         current: how many leading rows of `batch` came from the stream.
-        inputs: what the model was fed, (n, ...): `batch.x` prepared and augmented.
+        inputs: what the model was fed, (n, ...): `batch.x` prepared and augmented; the raw rows
+            where nothing trains, so that no pass is made.
         outputs: what the model answered, (n, ...).
         terms: the loss by name, each a 0-d tensor: "loss", then one a penalty.
     """
 
-    __slots__ = ("batch", "current", "incoming", "inputs", "learner", "outputs", "parts", "terms")
+    __slots__ = (
+        *("batch", "current", "incoming", "inputs", "learner"),
+        *("notes", "outputs", "parts", "terms", "whole"),
+    )
 
     def __init__(self, learner: Learner, batch: Batch) -> None:
         self.learner = learner
-        self.incoming = self.batch = batch
+        self.whole = self.incoming = self.batch = batch
         self.current = len(batch)
         self.inputs: Tensor = batch.x
         self.outputs: Tensor = batch.x
         self.terms: dict[str, Tensor] = {}
         self.parts: dict[str, tuple[slice, Batch]] = {}
+        self.notes: dict[str, Any] = {}
 
     def join(self, method: Method, recalled: Batch) -> None:
         """Append what `method` recalled, and remember which rows are its own."""
@@ -50,6 +56,18 @@ class Step:
         """The rows that `method` recalled, with their extras, and the model's outputs for them."""
         part = self.parts.get(method.name)
         return None if part is None else (part[1], self.outputs[part[0]])
+
+    def note(self, method: Method, value: Any) -> None:
+        """Pass a value on to `method`'s later verbs; it is let go when the update ends.
+
+        Where an update is split into passes, `forward`, `loss` and `penalty` have a step for each
+        pass, and all other verbs that of the whole update.
+        """
+        self.notes[method.name] = value
+
+    def noted(self, method: Method) -> Any:
+        """What `method` passed on last; None where it did not."""
+        return self.notes.get(method.name)
 
     def grads(self, loss: Tensor) -> dict[str, Tensor]:
         """Gradients of another loss by parameter name, averaged over ranks; zero where unused."""
@@ -69,6 +87,7 @@ def split(step: Step, pieces: int) -> Iterator[Step]:
     for low, high in bounds:
         cut = slice(round(low * step.current), round(high * step.current))
         piece = Step(step.learner, step.incoming[cut])
+        piece.whole = step.whole
         for name, (_, rows) in step.parts.items():
             share = rows[round(low * len(rows)) : round(high * len(rows))]
             piece.join(methods[name], share)

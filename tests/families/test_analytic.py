@@ -274,3 +274,17 @@ def test_the_callers_tensors_are_not_kept(make: Callable[..., Analytic]) -> None
     mine.x.zero_()
     mine.y.zero_()
     assert torch.equal(before, found.predict(batch.x))
+
+
+@every
+def test_sums_are_restored_where_the_learner_computes(make: Callable[..., Analytic]) -> None:
+    """A file's tensors come to the CPU, and features of a GPU are held against them there.
+
+    Tensors without a place stand for those of a GPU.
+    """
+    first = learner(make())
+    first.observe(rows())
+    again = make()
+    again.seed(0)
+    again.load_state_dict(first.methods[0].state_dict(), "meta")
+    assert {t.device.type for t in (again.moments.sum, again.moments.keys)} == {"meta"}

@@ -98,3 +98,17 @@ def test_settings_out_of_range_are_refused() -> None:
 def test_it_resumes_bit_for_bit() -> None:
     """From a file, at three places of a stream, the average with it."""
     testing.check_resume_is_exact(lambda: methods.EMA(decay=0.9))
+
+
+def test_the_average_goes_on_towards_what_another_method_froze() -> None:
+    """A backbone frozen at a boundary is answered with, in the end, as it is."""
+    torch.manual_seed(0)
+    model = nets.Classifier(nets.MLP(6, (8,)), nets.FixedHead(8, 2))
+    learner = Learner(model, methods.EMA(decay=0.5), methods.FirstSession(), optimizer=SGD)
+    for seed in range(5):
+        learner.observe(rows(seed=seed))
+    learner.consolidate()
+    for seed in range(40):
+        learner.observe(rows(seed=seed))
+    average = learner.methods[0].average["backbone.layers.0.weight"]
+    torch.testing.assert_close(average, model.backbone.layers[0].weight.detach())

@@ -70,6 +70,22 @@ def test_adapters_read_the_new_inputs_beside_the_old_ones() -> None:
     assert torch.allclose(torch.tensor([[0, 1.0, 0, 0]]) / 3**0.5, layer.a[1].abs(), atol=1e-6)
 
 
+def test_recalled_rows_do_not_say_where_a_new_task_lies() -> None:
+    """Its adapters follow from the task's own rows, whichever method was given first."""
+    placed = []
+    for first in (True, False):
+        torch.manual_seed(0)
+        used = [methods.ER(capacity=20), methods.InfLoRA(share=0.5)]
+        backbone = nets.lora(nets.MLP(16, (16,)), rank=2)
+        model = nets.Classifier(backbone, nets.GrowingHead(16))
+        learner = Learner(model, *(used if first else used[::-1]))
+        learner.observe(a_task(0))
+        learner.consolidate(a_task(0))
+        learner.observe(a_task(1))
+        placed.append(low_rank(model)["backbone.layers.0"].a[1].detach())
+    torch.testing.assert_close(*placed)
+
+
 def test_only_b_learns() -> None:
     """A is placed once for a task, and stays."""
     learner = a_learner(methods.InfLoRA())

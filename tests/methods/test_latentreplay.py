@@ -156,6 +156,16 @@ def test_it_keeps_no_raw_rows() -> None:
         Learner(model, methods.LatentReplay(5, at="0")).observe(rows(4))
 
 
+def test_nothing_is_stored_of_what_has_yet_to_learn() -> None:
+    """A boundary before the first update: what the cut makes of rows now would soon be outdated."""
+    learner = learner_of(methods.LatentReplay(20, at=CUT))
+    learner.consolidate(rows(4))
+    assert len(learner.methods[0].memory) == 0
+    learner.observe(rows(4))
+    learner.consolidate(rows(4))
+    assert len(learner.methods[0].memory) == 4
+
+
 def test_it_forgets_less_than_fine_tuning() -> None:
     """Two tasks of two classes: fine-tuning loses the first one whole, this keeps most of it."""
     assert accuracy_on_first_task() < 0.2

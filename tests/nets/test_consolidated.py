@@ -167,3 +167,9 @@ def test_labels_and_widths_that_cannot_be_are_refused() -> None:
         ConsolidatedHead(0)
     with pytest.raises(InvalidValue, match="y has"):
         ConsolidatedHead(2).grow(Batch(torch.zeros(1, 2), torch.tensor([0.5])))
+
+
+def test_a_negative_label_is_refused_by_name() -> None:
+    """Not by an error of torch's about counting."""
+    with pytest.raises(InvalidValue, match="label is -1"):
+        ConsolidatedHead(2).grow(batch(0, -1))

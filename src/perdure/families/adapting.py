@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.errors import Impossible, InvalidValue
 from perdure.families.moments import Moments
 from perdure.learner import Learner
@@ -36,10 +36,10 @@ class Local(Method):
 
     def loss(self, step: Step) -> Tensor:
         """The weighted mean over incoming and recalled rows."""
-        logits, weight = step.outputs.clone(), step.batch.weights()
+        logits = step.outputs.clone()
         logits[: step.current].masked_fill_(~self._own(step), MASKED)
         each = step.learner.loss(logits, step.batch.y, reduction="none")
-        return torch.dot(each, weight) / weight.sum()
+        return weighted_mean(each, step.batch.weights())
 
     def settle(self, step: Step) -> None:
         """Note the task's labels."""
@@ -52,7 +52,7 @@ class Local(Method):
     def _own(self, step: Step) -> Tensor:
         own = self.own.to(step.outputs.device)
         own = F.pad(own, (0, step.outputs.shape[1] - len(own)))
-        return own.index_fill(0, step.incoming.y, True)
+        return own.index_fill(0, step.whole.y, True)
 
 
 class Adapting(Local):

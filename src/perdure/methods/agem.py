@@ -69,11 +69,13 @@ class AGEM(Method):
 
     def project(self, step: Step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """The gradient without its part against the memory's."""
-        past = self._past(step)
-        if past is None:
+        learner, past = step.learner, self._past(step)
+        if not learner.engine.any(past is not None):
             return grads
-        outputs = step.learner.forward(step.learner.prepare(past.x), past.task)
-        reference = step.grads(step.learner.loss(outputs, past.y))
+        loss = torch.zeros(())  # of a rank that drew none of the past: the length of r is free
+        if past is not None:
+            loss = learner.loss(learner.forward(learner.prepare(past.x), past.task), past.y)
+        reference = step.grads(loss)
         inner, size = tree.dot(grads, reference), tree.dot(reference, reference)
         # Where the memory is learned so well that r squares to nothing, r is no direction.
         if inner >= 0 or size < torch.finfo(size.dtype).tiny:
@@ -94,7 +96,5 @@ class AGEM(Method):
         """Rows drawn from the memory, but for those of the tasks that are coming in."""
         rows, current = self.memory.sample(self.rows), step.incoming.task
         if rows is not None and rows.task is not None and current is not None:
-            incoming = {*current.tolist()}
-            past = [task not in incoming for task in rows.task.tolist()]
-            rows = rows if all(past) else rows[torch.tensor(past)]
+            rows = rows[~torch.isin(rows.task, current.cpu())]
         return step.learner.engine.place(rows) if rows is not None and len(rows) else None

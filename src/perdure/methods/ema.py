@@ -45,7 +45,10 @@ class EMA(Method):
     @torch.no_grad()
     def settle(self, step: Step) -> None:
         """Move the average; what grew enters as it is."""
-        for name, now in step.learner.snapshot().items():
+        named = step.learner.model.named_parameters()
+        # The average is still on its way to what another method froze.
+        frozen = {n: p.clone() for n, p in named if n in self.average and not p.requires_grad}
+        for name, now in {**frozen, **step.learner.snapshot()}.items():
             held = self.average.get(name)
             # A buffer that counts, or says where outputs stand, is no weight and may have grown.
             if held is not None and now.is_floating_point() and held.shape == now.shape:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.errors import check_range
 from perdure.memory import Reservoir
 from perdure.method import Method, Needs
@@ -61,13 +61,12 @@ class ERACE(Method):
 
     def loss(self, step: Step) -> Tensor:
         """The mean over incoming rows and the mean over recalled ones, each row by its weight."""
-        absent = self._seen(step).index_fill(0, step.incoming.y, False)
+        absent = self._seen(step).index_fill(0, step.whole.y, False)
         logits = step.outputs.clone()  # (n, classes)
         logits[: step.current].masked_fill_(absent, torch.finfo(logits.dtype).min)
         each = step.learner.loss(logits, step.batch.y, reduction="none")
-        weight = step.batch.weights()
-        incoming, recalled = slice(None, step.current), slice(step.current, None)
-        return _mean(each[incoming], weight[incoming]) + _mean(each[recalled], weight[recalled])
+        weight, now = step.batch.weights(), step.current
+        return weighted_mean(each[:now], weight[:now]) + weighted_mean(each[now:], weight[now:])
 
     def settle(self, step: Step) -> None:
         """Remember the rows seen for the first time, and their classes."""
@@ -78,8 +77,3 @@ class ERACE(Method):
         """Mask (classes,) of the classes seen before this update."""
         seen = self.seen.to(step.outputs.device)
         return F.pad(seen, (0, step.outputs.shape[1] - len(seen)))
-
-
-def _mean(each: Tensor, weight: Tensor) -> Tensor:
-    """The weighted mean, 0 where no row counts."""
-    return torch.dot(each, weight) / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)

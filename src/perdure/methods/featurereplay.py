@@ -62,7 +62,7 @@ class FeatureReplay(Method):
 
     def penalty(self, step: Step) -> Tensor | None:
         """None while no class but those of the incoming rows is known."""
-        rows, model, known = step.incoming, step.learner.model, self.moments
+        rows, model, known = step.whole, step.learner.model, self.moments
         if not isinstance(model, Classifier):
             raise Impossible(
                 f"FeatureReplay trains a Classifier's head; got {type(model).__name__}"

@@ -57,7 +57,6 @@ class GPM(Method):
         self.energy, self.rise, self.rows = energy, rise, rows
         self.bases: dict[str, Tensor] = {}  # (in, k) by the layer's name
         self.closed = 0
-        self._before: dict[str, Tensor] = {}
 
     def recall(self, step: Step) -> Batch | None:
         """Nothing; but from the first boundary on, normalisation is what it was there."""
@@ -67,13 +66,13 @@ class GPM(Method):
 
     def project(self, step: Step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """The gradients beside the inputs of past tasks."""
-        self._before = tree.copy(step.learner.params)
+        step.note(self, tree.copy(step.learner.params))
         return {**grads, **self._allowed(step.learner, grads)}
 
     @torch.no_grad()
     def constrain(self, step: Step) -> None:
         """Take out of the step what the optimiser has brought back."""
-        params, before = step.learner.params, self._before
+        params, before = step.learner.params, step.noted(self) or {}
         for name, part in self._allowed(step.learner, tree.combine(params, before, -1)).items():
             params[name].copy_(before[name] + part)
 

@@ -49,7 +49,7 @@ class HAT(Method):
         check_range("HAT", "strength", strength, 0, float("inf"))
         check_range("HAT", "steps", steps, 2, float("inf"))
         self.strength, self.steps = strength, steps
-        self.used, self._before = list[Tensor](), dict[str, Tensor]()  # used: (width,) a layer
+        self.used = list[Tensor]()  # (width,) a layer
         self.order = list[int]()  # tasks begun; the first `closed` of them are past
         self.closed = self.updates = 0
 
@@ -76,16 +76,16 @@ class HAT(Method):
 
     def project(self, step: Step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Embeddings' gradients as if the slope were steep and none of them saturated."""
-        self._before = tree.copy(step.learner.params)
-        return {**grads, **unsaturated(step.learner.model, grads, self._before)}
+        step.note(self, before := tree.copy(step.learner.params))
+        return {**grads, **unsaturated(step.learner.model, grads, before)}
 
     @torch.no_grad()
     def constrain(self, step: Step) -> None:
         """Leave of the step what past tasks do not feel, and embeddings within the paper's 6."""
-        prefix, net = gated(step.learner.model)
+        (prefix, net), before = gated(step.learner.model), step.noted(self)
         for name, share in net.room(self.used, self.order[: self.closed]).items():
             p = step.learner.params[prefix + name]
-            p.copy_(torch.lerp(self._before[prefix + name], p, share))
+            p.copy_(torch.lerp(before[prefix + name], p, share))
         for embedding in net.gates.parameters():
             embedding.clamp_(-6, 6)
         self.updates += 1

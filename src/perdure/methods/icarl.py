@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.errors import check_range
 from perdure.families.distillation import as_wide
 from perdure.learner import Learner
@@ -63,15 +63,15 @@ class ICaRL(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Binary cross-entropy of each class seen, past ones towards the teacher."""
-        outputs, y, weight = step.outputs, step.batch.y, step.batch.weights()
+        outputs, y = step.outputs, step.batch.y
         target = F.one_hot(y, outputs.shape[1]).to(outputs)
         if self.teacher:
             past = as_wide(step.learner.recite(self.teacher, step.inputs, step.batch.task), outputs)
             old, soft = as_wide(self.old, outputs), torch.sigmoid(past / self.temperature)
             target = torch.where(old, soft, target)
-        active = as_wide(self.seen, outputs).index_fill(0, y, True)
+        active = as_wide(self.seen, outputs).index_fill(0, step.whole.y, True)
         each = F.binary_cross_entropy_with_logits(outputs, target, reduction="none")
-        return torch.dot((each * active).sum(1), weight) / weight.sum()
+        return weighted_mean((each * active).sum(1), step.batch.weights())
 
     def settle(self, step: Step) -> None:
         """Note the classes seen."""

@@ -73,7 +73,7 @@ class InfLoRA(Adapting):
         if self.placed == len(self.order):
             return
         self.placed = len(self.order)
-        for name, moment in _moments(step.learner, [step.batch]).items():
+        for name, moment in _moments(step.learner, [step.incoming]).items():
             layer = low_rank(step.learner.model)[name]
             rows = directions(moment, self.bases.get(name), layer.rank)
             layer.a[-1].data.copy_(rows / 3**0.5)

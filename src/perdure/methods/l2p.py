@@ -56,22 +56,22 @@ class L2P(Local):
         super().__init__()
         self.strength, self.spread = strength, spread
         self.chosen = torch.zeros(0)  # (size,), how often, in all tasks so far
-        self._distance: Tensor | None = None
 
     def forward(self, step: Step) -> tuple[Tensor, Batch]:
         """The model's outputs; what was chosen for them is noted."""
         pool = _pool(step.learner)
         with pool.noting() as notes:
             outputs = step.learner.forward(step.inputs, step.batch.task)
-        chosen, self._distance = notes[-1]
+        chosen, distance = notes[-1]
+        step.note(self, distance)
         counts = chosen.flatten().bincount(minlength=pool.size).float()
         self.chosen = counts + self.chosen.to(counts) if len(self.chosen) else counts
         return outputs, step.batch
 
-    def penalty(self, step: Step) -> Tensor | None:
+    def penalty(self, step: Step) -> Tensor:
         """How far the chosen keys are."""
-        distance, self._distance = self._distance, None
-        return None if distance is None else self.strength * distance.sum(1).mean()
+        distance: Tensor = step.noted(self)
+        return self.strength * distance.sum(1).mean()
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:
         """From now on the choices so far count."""

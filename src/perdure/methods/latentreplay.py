@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.errors import check_range
 from perdure.learner import Learner
 from perdure.memory import Balanced
@@ -71,15 +71,14 @@ class LatentReplay(Method):
         run = partial(learner.forward, task=joint.task)
         outputs, latent = through(learner.model, self.at, step.inputs, held, run)
         self.under = self.under or below(latent, learner.params)
-        self._joint = outputs, joint
+        step.note(self, (outputs, joint))
         return outputs[: len(rows)], rows
 
     def loss(self, step: Step) -> Tensor:
         """The mean over all rows, each by its weight; a stored one weighs 1."""
-        outputs, joint = self._joint
-        del self._joint  # the graph ends with the update
-        each, weight = step.learner.loss(outputs, joint.y, reduction="none"), joint.weights()
-        return torch.dot(each, weight) / weight.sum()
+        outputs, joint = step.noted(self)
+        each = step.learner.loss(outputs, joint.y, reduction="none")
+        return weighted_mean(each, joint.weights())
 
     def project(self, step: Step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Below the cut a part of the gradient, after the first task."""
@@ -94,7 +93,7 @@ class LatentReplay(Method):
             learner.model.get_parameter(name).requires_grad_(False)
         learner.refresh()
         learner.model.eval()
-        for rows in data:
+        for rows in data if learner.updates else ():  # before, what is below has yet to learn
             run = partial(learner.forward, task=rows.task)
             _, latent = through(learner.model, self.at, learner.prepare(rows.x), None, run)
             self.memory.add(Batch(latent.float(), rows.y, rows.task, rows.extras))

@@ -55,7 +55,6 @@ class LUCIR(Method):
         check_range("LUCIR", "nearest", nearest, 1, float("inf"))
         self.strength, self.margin, self.nearest = strength, margin, nearest
         self.classes, self.old, self.teacher = list[int](), list[int](), dict[str, Tensor]()
-        self._features = torch.empty(0)  # (n, d) of the pass under way
 
     def grow(self, learner: Learner, batch: Batch) -> bool:
         """Add nothing; note the classes, those that other ranks see included."""
@@ -66,20 +65,20 @@ class LUCIR(Method):
         """Keep the features on the way to the outputs."""
         model, head = _parts(step.learner)
         with step.learner.engine.autocast():
-            self._features = model.features(step.inputs)
-            outputs: Tensor = head(self._features)
+            features = model.features(step.inputs)
+            outputs: Tensor = head(features)
+        step.note(self, features)
         return outputs.float(), step.batch
 
     def penalty(self, step: Step) -> Tensor | None:
         """None before the first boundary."""
-        after, self._features = self._features, torch.empty(0)  # the graph ends with the update
         if not self.old:
             return None
         (model, head), learner, y = _parts(step.learner), step.learner, step.batch.y
         new = sorted({*self.classes} - {*self.old})
         with torch.no_grad(), learner.engine.autocast(), learner.as_taught(self.teacher):
             before = model.features(step.inputs).float()
-        moved = (1 - F.cosine_similarity(before, after.float())).mean()
+        moved = (1 - F.cosine_similarity(before, step.noted(self).float())).mean()
         total = self.strength * sqrt(len(self.old) / max(1, len(new))) * moved
         past = columns_of(self.old, step.outputs)[y]
         if new and past.any():

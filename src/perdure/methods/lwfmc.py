@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.errors import check_range
 from perdure.families.distillation import as_wide
 from perdure.learner import Learner
@@ -61,16 +61,17 @@ class LwFMC(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Binary cross-entropy of each class seen, old ones towards the teacher."""
-        outputs, y, weight = step.outputs, step.batch.y, step.batch.weights()
+        outputs, y = step.outputs, step.batch.y
         target = F.one_hot(y, outputs.shape[1]).to(outputs)
-        matters = as_wide(self.seen, outputs).index_fill(0, y, True).to(outputs)  # (classes,)
+        seen = as_wide(self.seen, outputs).index_fill(0, step.whole.y, True)
+        matters = seen.to(outputs)  # (classes,)
         if self.teacher:
             old = as_wide(self.old, outputs)
             taught = step.learner.recite(self.teacher, step.inputs, step.batch.task)
             target = torch.where(old, torch.sigmoid(as_wide(taught, outputs)), target)
             matters = torch.where(old, self.strength, matters)
         each = F.binary_cross_entropy_with_logits(outputs, target, reduction="none")
-        return torch.dot(each @ matters, weight) / weight.sum()
+        return weighted_mean(each @ matters, step.batch.weights())
 
     def settle(self, step: Step) -> None:
         """Note the classes seen."""

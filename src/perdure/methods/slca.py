@@ -68,18 +68,18 @@ class SLCA(Local):
         super().__init__()
         self.slow, self.epochs, self.rows = slow, epochs, rows
         self.lr, self.temperature = lr, temperature
-        self.moments, self._before = Moments("each"), dict[str, Tensor]()
+        self.moments = Moments("each")
 
     def project(self, step: Step, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """The gradients as they are; the backbone is noted, since any optimiser may follow."""
         head, params = set(_head(step.learner).parameters()), step.learner.params
-        self._before = tree.copy({name: p for name, p in params.items() if p not in head})
+        step.note(self, tree.copy({name: p for name, p in params.items() if p not in head}))
         return grads
 
     @torch.no_grad()
     def constrain(self, step: Step) -> None:
         """Take back the most of the backbone's step."""
-        for name, before in self._before.items():
+        for name, before in (step.noted(self) or {}).items():
             step.learner.params[name].lerp_(before, 1 - self.slow)
 
     def consolidate(self, learner: Learner, data: Iterable[Batch]) -> None:

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor
 
-from perdure.batch import Batch
+from perdure.batch import Batch, weighted_mean
 from perdure.errors import check_range
 from perdure.families.contrast import order, restricted, supervised_contrast
 from perdure.families.dark import Rewritten, twofold
@@ -74,10 +73,10 @@ class XDER(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Incoming rows among the classes of this task, others among all."""
-        logits, weight, now = step.outputs.clone(), step.batch.weights(), slice(step.current)
+        logits, now = step.outputs.clone(), slice(step.current)
         logits[now] = restricted(logits[now], columns_of(self.present, logits))
         each = step.learner.loss(logits, step.batch.y, reduction="none")
-        return torch.dot(each, weight) / weight.sum()
+        return weighted_mean(each, step.batch.weights())
 
     def penalty(self, step: Step) -> Tensor | None:
         """What is stored, and the order of past, present and future."""

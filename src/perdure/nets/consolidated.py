@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from perdure.batch import Batch
 from perdure.errors import Impossible, check_range
-from perdure.nets.blocks import MASKED, integers, missing
+from perdure.nets.blocks import MASKED, distinct, integers, missing
 
 
 class ConsolidatedHead(nn.Module):
@@ -70,7 +70,7 @@ class ConsolidatedHead(nn.Module):
         Raises:
             InvalidValue: `y` is not one integer from 0 a row.
         """
-        labels = integers(batch.y, "y")
+        labels = distinct(integers(batch.y, "y"))
         room = 1 + max(labels, default=-1) - self.width
         if room > 0:
             self._add(room)

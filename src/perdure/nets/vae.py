@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
-from perdure.batch import scale_uint8
+from perdure.batch import scale_uint8, weighted_mean
 from perdure.errors import CheckpointMismatch, InvalidValue, NonFinite, check_range
 from perdure.optimiser import NamedOptimiser
 from perdure.tree import Tree, apply, copy
@@ -123,7 +123,7 @@ class GenerativeMemory:
             )
         with torch.enable_grad():
             each = self.vae.loss(scale_uint8(x).flatten(1).float(), self._normal(len(x), x.device))
-            loss = torch.dot(each, weight) / weight.sum()
+            loss = weighted_mean(each, weight)
             if not bool(torch.isfinite(loss)):
                 raise NonFinite(
                     f"the VAE's loss is {loss.item()}; lower its learning rate {self.lr}"
