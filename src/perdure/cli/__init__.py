@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from inspect import cleandoc
 from textwrap import dedent
@@ -91,6 +92,10 @@ def main() -> None:
         _end(str(error))
     except OSError as error:  # no room, no such file, no right to it
         _end(str(error) if error.filename is None else f"{error.filename}: {error.strerror}")
+    except sqlite3.Error as error:  # the same of the database, or it is damaged
+        _end(
+            f"the database says: {error}; see `perdure fsck`, and whether disk and rights allow it"
+        )
 
 
 def _end(reason: str) -> NoReturn:

@@ -49,6 +49,8 @@ class Project:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory).resolve()
         self.settings = Settings.load(self.directory / SETTINGS)
+        for said in self.settings.learner.methods:
+            method_named(said)
         self.schema = self.settings.schema_
         for name in ("segments", "versions", "work"):
             (self.directory / name).mkdir(exist_ok=True, mode=0o700)
@@ -191,7 +193,7 @@ def method_named(said: dict[str, str | int | float | bool | None]) -> Method:
         )
     try:
         method: Method = getattr(methods, found)(**arguments)
-    except TypeError as error:
+    except (TypeError, InvalidValue) as error:
         raise InvalidValue(f"learner.methods: {error}") from error
     return method
 
