@@ -1,7 +1,9 @@
 """State on disk: whole, plain, and refused when it is not ours."""
 
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -124,3 +126,17 @@ def test_foreign_or_damaged_bytes_are_refused() -> None:
         checkpoint.loads(checkpoint.dumps({"a": torch.eye(2)})[:-1])
     with pytest.raises(CheckpointMismatch, match="did not write"):
         checkpoint.loads(safetensors.torch.save({"a": torch.eye(2)}))
+
+
+def test_a_file_that_may_not_grow_is_an_error_of_the_system(tmp_path):
+    """A full disk is no fault of what was to be saved, and whoever waits for room can tell."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "state.safetensors"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"state\.safetensors") as raised:
+            checkpoint.save(path, {"x": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert errno.EFBIG == raised.value.errno
+    assert [] == list(tmp_path.iterdir())
