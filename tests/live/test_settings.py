@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.live import tiny
 
-from perdure.errors import InvalidValue
+from perdure.errors import CheckpointMismatch, InvalidValue
 from perdure.live.project import Project
 from perdure.live.settings import Settings
 
@@ -82,3 +82,16 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         Project(tmp_path)
     with pytest.raises(InvalidValue, match="is not there"):
         Project(file)
+
+
+def test_another_seed_would_hold_out_others(tmp_path: Path) -> None:
+    """Subjects whose rows were learnt would be asked, and those held out be learnt."""
+    with tiny.project(tmp_path) as project:
+        project.log.append([tiny.row(n, subject=f"s{n % 10}") for n in range(30)]).result()
+    changed = {"": {**tiny.SETTINGS[""], "seed": 8}}
+    with pytest.raises(CheckpointMismatch, match="seed is 8 and .* began with 7"):
+        tiny.project(tmp_path, changed)
+    with tiny.project(tmp_path) as project:
+        project.log.append([tiny.row(n, subject=f"s{n % 10}") for n in range(30, 60)]).result()
+        found = "SELECT count(DISTINCT part) AS parts FROM rows GROUP BY subject"
+        assert {1} == {row["parts"] for row in project.database.read(found)}

@@ -43,7 +43,7 @@ class Project:
 
     Raises:
         InvalidValue: the settings are missing or wrong.
-        CheckpointMismatch: the state was made under another schema, or by a newer perdure.
+        CheckpointMismatch: the state was made under another schema or seed, or by a newer perdure.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -158,6 +158,15 @@ class Project:
             raise CheckpointMismatch(
                 f"the rows in {self.directory} were stored under another [schema]; take the change "
                 f"in {SETTINGS} back, or begin a new directory with `perdure init`"
+            )
+        seed = str(self.settings.seed)
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('seed', ?)", (seed,))
+        begun = connection.execute("SELECT value FROM meta WHERE key = 'seed'").fetchone()["value"]
+        if begun != seed:
+            raise CheckpointMismatch(
+                f"seed is {seed} and {self.directory} began with {begun}, which says who is held "
+                f"out: another would train on them. Take the change in {SETTINGS} back, or begin a "
+                "new directory with `perdure init`"
             )
 
     def _factory(self) -> Callable[..., nn.Module]:
