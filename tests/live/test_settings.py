@@ -89,7 +89,7 @@ def test_another_seed_would_hold_out_others(tmp_path: Path) -> None:
     with tiny.project(tmp_path) as project:
         project.log.append([tiny.row(n, subject=f"s{n % 10}") for n in range(30)]).result()
     changed = {"": {**tiny.SETTINGS[""], "seed": 8}}
-    with pytest.raises(CheckpointMismatch, match="seed is 8 and .* began with 7"):
+    with pytest.raises(CheckpointMismatch, match=r"seed is 8 and .* began with 7"):
         tiny.project(tmp_path, changed)
     with tiny.project(tmp_path) as project:
         project.log.append([tiny.row(n, subject=f"s{n % 10}") for n in range(30, 60)]).result()

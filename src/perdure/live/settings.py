@@ -77,7 +77,8 @@ class LogSettings(Section):
     """Rows to keep after the champion has learnt them; older ones go."""
     keep_days: float | None = Field(default=None, gt=0)
     max_rows: int = Field(default=1_000_000, ge=1)
-    """Rows in all, above `keep_rows`; a full log refuses new ones with 429 until an update has made room."""
+    """Rows in all, above `keep_rows`; a full log refuses new ones with 429 until an update has made
+    room."""
     segment_bytes: int = Field(default=16 * 2**20, ge=4096, le=2**40)
     keep_features: int = Field(default=100_000, ge=0)
     """Rows whose features are kept on the disk, where the model has a frozen encoder."""
@@ -195,8 +196,8 @@ class AbuseSettings(Section):
     rows_per_minute: int | None = Field(default=None, ge=1)
     """Rows that one source may send."""
     quarantine: bool = True
-    """Rows of an update that the gate refuses, or that cannot be learnt, are set aside until a person
-    releases them."""
+    """Rows of an update that the gate refuses, or that cannot be learnt, are set aside until a
+    person releases them."""
 
 
 class ServeSettings(Section):
