@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from inspect import cleandoc
 from textwrap import dedent
@@ -92,9 +91,12 @@ def main() -> None:
         _end(str(error))
     except OSError as error:  # no room, no such file, no right to it
         _end(str(error) if error.filename is None else f"{error.filename}: {error.strerror}")
-    except sqlite3.Error as error:  # the same of the database, or it is damaged
+    except Exception as error:
+        sqlite = sys.modules.get("sqlite3")  # loaded by the verbs alone that need it
+        if sqlite is None or not isinstance(error, sqlite.Error):
+            raise
         _end(
-            f"the database says: {error}; see `perdure fsck`, and whether disk and rights allow it"
+            f"the database says: {error}; see `perdure fsck`, and whether disk and rights allow"
         )
 
 
