@@ -95,9 +95,7 @@ def main() -> None:
         sqlite = sys.modules.get("sqlite3")  # loaded by the verbs alone that need it
         if sqlite is None or not isinstance(error, sqlite.Error):
             raise
-        _end(
-            f"the database says: {error}; see `perdure fsck`, and whether disk and rights allow"
-        )
+        _end(f"the database says: {error}; see `perdure fsck`, and whether disk and rights allow")
 
 
 def _end(reason: str) -> NoReturn:
