@@ -1,7 +1,9 @@
 """State on disk: whole, plain, and refused when it is not ours."""
 
+import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -139,6 +141,20 @@ def test_a_header_that_describes_no_state_is_refused(tmp_path: Path, header: str
 
 def test_a_place_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
     """A folder that is not there, or is read-only: an OSError that names the file."""
-    with pytest.raises(OSError, match="absent/state cannot be written"):
+    with pytest.raises(OSError, match="absent/state"):
         checkpoint.save(tmp_path / "absent" / "state", {"a": torch.eye(2)})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_may_not_grow_is_an_error_of_the_system(tmp_path):
+    """A full disk is no fault of what was to be saved, and whoever waits for room can tell."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "state.safetensors"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"state\.safetensors") as raised:
+            checkpoint.save(path, {"x": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert errno.EFBIG == raised.value.errno
+    assert [] == list(tmp_path.iterdir())

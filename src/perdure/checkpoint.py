@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
 
     Raises:
         TypeError: a value is neither a tensor nor plain; the message holds its place.
-        OSError: the file cannot be written there; an old one is as it was.
+        OSError: the disk is full, or the file may not be written; an old one is as it was.
     """
     path = Path(path)
     tensors: dict[str, Tensor] = {}
@@ -34,8 +35,12 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
         save_file(tensors, beside, metadata={"perdure": json.dumps(tree)})
         _sync(beside)
         beside.replace(path)
-    except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
+    except SafetensorError as error:  # it says what the system said, as text alone
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise OSError(f"{path} cannot be written: {error}") from error
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
     _sync(path.parent)

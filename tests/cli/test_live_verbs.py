@@ -455,3 +455,11 @@ def test_serve_says_where_and_ends_by_ctrl_c(shop: Path) -> None:
             assert 200 == client.get(f"{url}/v2/health/live", timeout=30).status_code
         process.send_signal(signal.SIGINT)
         assert 0 == process.wait(20)
+
+
+def test_a_database_that_is_damaged_is_one_sentence(capsys, monkeypatch, tmp_path: Path) -> None:
+    """And no traceback."""
+    tiny.written(tmp_path)
+    (tmp_path / "perdure.db").write_bytes(b"no database" * 1000)
+    said = mistake(capsys, monkeypatch, "status", "-C", str(tmp_path))
+    assert "the database says: file is not a database; see `perdure fsck`" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.live import tiny
@@ -16,6 +17,7 @@ from perdure.live.jobs import Job
 from perdure.live.project import Project
 from perdure.live.registry import STATE
 from perdure.live.repair import interpolate, movement
+from perdure.live.rows import Row
 
 COUNT = {"triggers": {"count": 20}}
 UNSURE = {**COUNT, "gate": {"min_rows": 50}}
@@ -100,6 +102,35 @@ def test_rows_of_a_refused_version_are_set_aside(tmp_path: Path) -> None:
         said = project.database.one("SELECT * FROM audit WHERE action = 'quarantine'")
         assert {"version": 2, "rows": 40, "reason": verdict.summary} == json.loads(said["detail"])
         assert updater.turn(project) is None
+
+
+def test_rows_that_cannot_be_learnt_are_set_aside(tmp_path: Path) -> None:
+    """One on which the model overflows does not have every later update fail, for ever."""
+    with tiny.project(tmp_path, COUNT) as project:
+        turned(project, 0)
+        huge = np.full(4, 3e38, np.float32)
+        sent = [Row(f"huge-{n}", huge, "red", source="broken") for n in range(5)]
+        project.log.append(sent).result()
+        assert turned(project, 40) is None
+        job = project.jobs.latest(1)[0]
+        assert "failed" == job.state
+        assert "45 rows are set aside; `perdure update --release`" in job.error
+        assert 45 == project.log.count(0, use="quarantine")
+        said = project.database.one("SELECT detail FROM audit WHERE action = 'quarantine'")
+        assert {"job": 2, "rows": 45} == {k: json.loads(said[0])[k] for k in ("job", "rows")}
+        conclusion.release(project, "me", "honest ones", but=["broken"])
+        project.jobs.ask("update", "by hand", "me")
+        assert "done" == updater.turn(project).state
+        assert 5 == project.log.count(0, use="quarantine")
+
+
+def test_rows_that_cannot_be_learnt_stay_where_nothing_is_set_aside(tmp_path: Path) -> None:
+    """The settings decide."""
+    with tiny.project(tmp_path, {**COUNT, "abuse": {"quarantine": False}}) as project:
+        project.log.append([Row("huge", np.full(4, 3e38, np.float32), "red")]).result()
+        assert turned(project, 0) is None
+        assert "set aside" not in project.jobs.latest(1)[0].error
+        assert 0 == project.log.count(0, use="quarantine")
 
 
 def test_rows_of_an_undecided_version_are_set_aside_with_the_refused_ones(tmp_path: Path) -> None:

@@ -148,6 +148,9 @@ def test_held_out_rows_and_the_anchor_go_too(tmp_path: Path) -> None:
         assert receipt.held_out == 21
         assert receipt.first is None
         assert () == receipt.tainted
+        with pytest.raises(Erased):
+            anchor.pin(project, pinned, "me")
+        assert 1 == int(evaluation.read(project).rows.anchor.sum())
     assert [] == found(directory, *canaries())
 
 
@@ -180,7 +183,7 @@ def test_what_a_crash_left_goes_too(tmp_path: Path) -> None:
 
         def fails(connection: sqlite3.Connection) -> None:
             encoded = project.log._encode([mine(n) for n in range(500, 800)])
-            project.log._store(connection, encoded)
+            project.log.intake.store(connection, encoded)
             raise ValueError("the power is gone")
 
         with pytest.raises(ValueError, match="power"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.live import tiny
 
+from perdure.live import keeping, watch
 from perdure.live.keys import key
 from perdure.live.labels import Label
 from perdure.live.project import Project
@@ -108,7 +109,7 @@ def test_the_key_of_a_request_is_not_kept_as_it_is(project: Project) -> None:
 
 def test_a_full_log_refuses_and_says_when_to_come_again(tmp_path: Path) -> None:
     """Nothing of a request that does not fit is stored."""
-    with tiny.project(tmp_path, {"log": {"max_rows": 5}}) as project:
+    with tiny.project(tmp_path, {"log": {"keep_rows": 1, "max_rows": 5}}) as project:
         project.log.append(tiny.rows(0, 4)).result()
         with pytest.raises(Full) as refused:
             project.log.append(tiny.rows(4, 2)).result()
@@ -116,6 +117,23 @@ def test_a_full_log_refuses_and_says_when_to_come_again(tmp_path: Path) -> None:
         assert 4 == stored(project)
         assert "duplicate" == project.log.append(tiny.rows(0, 1)).result()[0].status
         project.log.append(tiny.rows(4, 1)).result()
+
+
+def test_a_row_that_waits_long_does_not_fill_the_log(tmp_path: Path) -> None:
+    """What counts are rows, not the positions between the oldest and the newest: where labels are
+    rare, answers come and go behind a row that waits to be learnt.
+    """
+    with tiny.project(tmp_path, {"log": {"keep_rows": 10, "max_rows": 60}}) as project:
+        project.log.append([tiny.row(0)]).result()
+        watch.advance(project, 0.0)
+        for first in range(1, 400, 20):
+            asked = [tiny.row(n, label=None) for n in range(first, first + 20)]
+            project.log.append(asked).result()
+            keeping.tidy(project)
+        assert 11 == stored(project)
+        project.log.append(tiny.rows(1000, 49)).result()
+        with pytest.raises(Full, match="holds 60 rows of 60"):
+            project.log.append(tiny.rows(2000, 1)).result()
 
 
 def test_examples_come_in_the_order_of_their_labels(project: Project) -> None:

@@ -99,6 +99,17 @@ def test_manual_retraining_from_scratch(tmp_path: Path) -> None:
             assert project.log.count(0) == made.note["rows"]
 
 
+def test_from_scratch_the_newest_rows_are_learnt(tmp_path: Path) -> None:
+    """Where the log keeps more than one update may learn; and once, not over and over."""
+    said = {**COUNT, "update": {"start": "scratch", "max_rows": 25}}
+    with tiny.project(tmp_path, said) as project:
+        for version in (1, 2):
+            assert version == turned(project, 60 * version, 60)
+            assert turned(project, 0, 0) is None
+            made = project.registry.champion()
+            assert (None, 25, project.log.head()) == (made.parent, made.note["rows"], made.upto)
+
+
 @pytest.mark.parametrize(("start", "parent"), [("scratch", None), ("champion", 1)])
 def test_scheduled_updates(tmp_path: Path, monkeypatch, start: str, parent: int | None) -> None:
     """When the clock says so: all of it from scratch, or what is new on top of the champion."""

@@ -344,3 +344,22 @@ def test_a_file_is_read_as_it_is_asked_for(tmp_path):
 
     peak(200)  # what is loaded once
     assert peak(10_000) < 1.5 * peak(1_000)
+
+
+def test_a_file_that_lost_a_column_is_refused(tmp_path):
+    """Without its subject a row would be stored again, as nobody's; a label may come later, and a
+    JSON line says only what it knows.
+    """
+    fields = Fields(id="number", subject="who", label="species")
+    schema = TABLE.model_copy(update={"fields": fields})
+    text = "number,who,species,age,town"
+    for lost in ("number", "who", "species"):
+        left = [name for name in text.split(",") if name != lost]
+        (tmp_path / "a.csv").write_text(f"{','.join(left)}\n{','.join('1' * len(left))}\n")
+        if lost == "species":
+            assert all_rows(tmp_path / "a.csv", schema)[0].label is None
+        else:
+            with pytest.raises(InvalidValue, match=f"no column '{lost}' for the .*schema.fields"):
+                all_rows(tmp_path / "a.csv", schema)
+    (tmp_path / "a.jsonl").write_text('{"number": 1, "age": 2}\n')
+    assert all_rows(tmp_path / "a.jsonl", schema)[0].subject is None

@@ -62,6 +62,7 @@ def test_columns_are_told_apart_by_what_they_hold(tmp_path):
     text = "\n".join(said)
     assert "holds rows of 2 numbers and 1 category, 2 classes and whatever comes" in text
     assert "'row_id' is the id" in text
+    assert "row_id" == schema.fields.id
     assert "'target' is the label" in text
     assert "column 'remark' is ignored: every row has another text there" in text
     assert "column 'nothing' is ignored: it is empty" in text

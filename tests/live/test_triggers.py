@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.live import tiny
 
 from perdure.errors import InvalidValue
-from perdure.live import freezing, triggers
+from perdure.live import freezing, triggers, updater
 from perdure.live.jobs import finish
 from perdure.live.settings import TriggerSettings
 from perdure.live.triggers import Facts, Trigger, decide, next_time, obstacle, why_not
@@ -200,7 +200,7 @@ def test_rows_that_an_update_has_had_call_for_no_other_one(tmp_path):
         assert triggers.facts(project, NOW).rows == 0
         project.log.append(tiny.rows(30, 30)).result()
         failed = ended(project, "failed", upto=60)
-        held = triggers.facts(project, NOW)
+        held = triggers.facts(project, failed.finished)
         assert held.rows > 0
         assert (held.failures, held.failed) == (1, failed.finished)
 
@@ -232,7 +232,7 @@ def test_facts_of_a_project_with_everything_in_it(tmp_path):
         project.database.transact(work)
         freezing.freeze(project.database, "ann", "look first")
         waiting = project.jobs.ask("update", "another", "me")
-        held = triggers.facts(project, job.finished)
+        held = triggers.facts(project, job.finished + 9)
         assert held == Facts(
             rows=project.log.count(4),
             since=job.created,
@@ -259,3 +259,36 @@ def test_a_drift_is_acted_on_once(tmp_path):
         ended(project, upto=5)
         assert triggers.due(project, time.time()) is None
         assert triggers.explain(project, time.time())["reason"] == "waits for a drift"
+
+
+def test_an_update_that_would_learn_the_same_again_is_not_due(tmp_path):
+    """Where a person is to promote and does not, `max_rows` behind the champion are learnt once."""
+    said = {"update": {"mode": "recommend", "max_rows": 20}, "triggers": {"count": 10}}
+    with tiny.project(tmp_path, said) as project, tiny.quick_gate():
+        project.log.append(tiny.rows(0, 100)).result()
+        assert updater.turn(project).state == "done"
+        assert updater.turn(project) is None
+        why = triggers.explain(project, time.time())["reason"]
+        assert f"{project.log.count(0) - 20} labelled rows lie beyond" in why
+        project.registry.promote(1, actor="me", reason="good")
+        assert updater.turn(project).after == project.registry.get(1).upto
+
+
+def test_a_clock_that_is_put_back_holds_nothing_up(tmp_path, monkeypatch):
+    """An update of next year is no reason to cool down until then."""
+    real, ahead = time.time, 365 * DAY
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    said = {"triggers": {"count": 10, "cooldown_seconds": 600.0, "budget_flops_per_day": 1.0}}
+    with tiny.project(tmp_path, said) as project, tiny.quick_gate():
+        drift = "INSERT INTO drifts (at, seq, detector, detail) VALUES (?, 0, 'adwin', '{}')"
+        project.database.transact(lambda c: c.execute(drift, (time.time(),)))
+        project.log.append(tiny.rows(0, 40)).result()
+        assert updater.turn(project).state == "done"
+        ended(project, "failed", upto=40)
+        project.log.append(tiny.rows(40, 40)).result()
+        assert "came to nothing" in triggers.explain(project, time.time())["reason"]
+        ahead = 0.0
+        held = triggers.facts(project, time.time())
+        assert (held.updated, held.failed, held.flops, held.drift) == (None, 0.0, 0.0, None)
+        assert next_time("0 0 * * *", held.since) < time.time()
+        assert updater.turn(project).state == "done"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -299,6 +300,20 @@ def test_what_is_too_old_leaves_the_memory(tmp_path: Path) -> None:
         subjects = held.extras["subject"].tolist()
         assert {2 * 86400.0} == set(held.extras["time"].tolist())
         assert max(subjects.count(one) for one in subjects) <= 2
+
+
+def test_a_row_from_the_future_ages_no_other(tmp_path: Path) -> None:
+    """A clock that counts in milliseconds must not empty the memory: what is said to have happened
+    after it arrived, happened when it arrived.
+    """
+    now = time.time()
+    with tiny.project(tmp_path, {**ALL, "retention": {"memory_days": 1.0}}) as project:
+        send(project, [replace(row, event_time=now) for row in tiny.rows(0, 30)])
+        send(project, [replace(row, event_time=1000 * now) for row in tiny.rows(30, 5)])
+        tiny.updated(project)
+        held = project.load("champion").methods[0].memory.rows()
+        assert project.log.count(0) == len(held)
+        assert now < held.extras["time"].max() < now + 60
 
 
 def test_a_rest_of_rows_can_be_forgotten_and_released(tmp_path: Path) -> None:

@@ -19,6 +19,20 @@ from perdure.live.watch.state import from_text, to_text
 from perdure.measure import Prequential
 
 
+def test_rows_with_features_that_are_not_finite_are_passed_over():
+    """A model may overflow on a row that the schema allows: the watch goes on with the others."""
+    held, alone = watching(), watching()
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(400, 3)))
+    x[200:] += 5
+    rows = [Sighting(n, float(n), None, None, True) for n in range(400)]
+    broken, bad = x.clone(), torch.arange(400) % 7 == 3
+    broken[bad, 1] = torch.inf
+    fit = [row for row, wrong in zip(rows, bad.tolist(), strict=True) if not wrong]
+    found = held.see(rows, broken)
+    assert found == alone.see(fit, x[~bad])
+    assert [drift.detector for drift in found] == ["features"]
+
+
 def watching(**said):
     """A watch with small windows."""
     return Watch(

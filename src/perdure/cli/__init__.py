@@ -91,6 +91,11 @@ def main() -> None:
         _end(str(error))
     except OSError as error:  # no room, no such file, no right to it
         _end(str(error) if error.filename is None else f"{error.filename}: {error.strerror}")
+    except Exception as error:
+        sqlite = sys.modules.get("sqlite3")  # loaded by the verbs alone that need it
+        if sqlite is None or not isinstance(error, sqlite.Error):
+            raise
+        _end(f"the database says: {error}; see `perdure fsck`, and whether disk and rights allow")
 
 
 def _end(reason: str) -> NoReturn:

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from perdure.errors import CheckpointMismatch
 from perdure.live import audit, labels
 from perdure.live.answers import ANCHOR
+from perdure.live.intake import check_subjects
 from perdure.live.keys import key
 from perdure.live.project import Project
 from perdure.live.refusals import RowRefused
-from perdure.live.rows import Row
+from perdure.live.rows import Row, check_names
+from perdure.live.schema import Schema
 
 ROWS = "SELECT key, label, task, x FROM evaluation WHERE span = -1 ORDER BY key"
 
@@ -32,17 +34,19 @@ def pin(project: Project, rows: Sequence[Row], actor: str) -> str:
     Raises:
         RowRefused: a row has no id or no label, does not fit the schema, is in the log as a row to
             learn from, or shares its id with another.
+        Erased: one is of a subject who was erased.
     """
     data = project.schema.encode_many([row.features for row in rows])
-    names = [_named(row, place) for place, row in enumerate(rows)]
-    if len(set(names)) < len(names):
+    named = [_named(project.schema, row, place) for place, row in enumerate(rows)]
+    if len({name for name, _ in named}) < len(named):
         raise RowRefused("two anchor rows have the same id; give each its own", field="id")
 
     def work(connection: sqlite3.Connection) -> str:
+        check_subjects(connection, [row.subject for row in rows])
         connection.execute("DELETE FROM evaluation WHERE span = ?", (ANCHOR,))
-        for place, (row, name, x) in enumerate(zip(rows, names, data, strict=True)):
+        for place, (row, (name, said), x) in enumerate(zip(rows, named, data, strict=True)):
             _check_untaught(connection, name, place)
-            label = labels.index_of(connection, project.schema, row.label or 0)
+            label = labels.index_of(connection, project.schema, said)
             connection.execute(
                 "INSERT OR REPLACE INTO evaluation (key, span, label, task, source, subject, part,"
                 " x) VALUES (?, ?, ?, ?, ?, ?, 'anchor', ?)",
@@ -73,11 +77,16 @@ def check_seal(project: Project) -> None:
         )
 
 
-def _named(row: Row, place: int) -> str:
+def _named(schema: Schema, row: Row, place: int) -> tuple[str, str]:
+    """A row's id and label, as the log would take them."""
     if row.id is None or row.label is None:
         missing = "id" if row.id is None else "label"
         raise RowRefused("an anchor row needs an id and a label", field=missing, row=place)
-    return row.id
+    check_names(row, place)
+    try:
+        return row.id, schema.check_label(row.label)
+    except RowRefused as refused:
+        raise refused.at(place) from None
 
 
 def _check_untaught(connection: sqlite3.Connection, name: str, place: int) -> None:

@@ -99,19 +99,42 @@ def _follow(
         if (None if now is None else now["version"]) == (champion and champion.version):
             serve(connection, made.version, ACTOR, verdict.summary)
     if verdict.word == "refuse":
-        _set_aside(connection, project, made, verdict)
+        said = {"version": made.version, "reason": verdict.summary}
+        _set_aside(connection, project, made.after, made.upto, said)
+
+
+def give_up(project: Project, job: Job, reason: str) -> None:
+    """End an update whose rows cannot be learnt; they are set aside, as those of a refused one.
+
+    Otherwise a single row on which the model overflows would have every later update fail, and the
+    log fill up.
+    """
+
+    def work(connection: sqlite3.Connection) -> None:
+        held = connection.execute(
+            "SELECT after, upto FROM jobs WHERE id = ? AND state = 'running'", (job.id,)
+        ).fetchone()
+        count = 0
+        if held is not None and job.kind == "update":
+            said = {"job": job.id, "reason": reason}
+            count = _set_aside(connection, project, held["after"], held["upto"], said)
+        aside = f". Its {count} rows are set aside; `perdure update --release` lets them back in"
+        finish(connection, job.id, "failed", error=reason + aside * bool(count))
+
+    project.database.transact(work)
 
 
 def _set_aside(
-    connection: sqlite3.Connection, project: Project, made: Version, verdict: Verdict
-) -> None:
+    connection: sqlite3.Connection, project: Project, after: int, upto: int, said: dict[str, Any]
+) -> int:
+    """Take rows behind the champion's out of use, where the settings say so; how many."""
     if not project.settings.abuse.quarantine:
-        return
+        return 0
     count = connection.execute(
         "UPDATE examples SET use = 'quarantine' WHERE use IN ('train', 'evaluate')"
         " AND seq > ? AND seq <= ? AND seq > (SELECT coalesce(max(upto), 0) FROM versions"
         " JOIN aliases USING (version) WHERE name = 'champion')",
-        (made.after, made.upto),
+        (after, upto),
     ).rowcount
     connection.execute(
         "DELETE FROM evaluation WHERE key IN (SELECT key FROM rows JOIN examples USING (position)"
@@ -122,8 +145,8 @@ def _set_aside(
         "DELETE FROM accuracy WHERE version IN (SELECT version FROM aliases"
         " WHERE name = 'champion') AND span > (SELECT coalesce(max(span), 0) FROM spans)"
     )
-    detail = {"version": made.version, "rows": count, "reason": verdict.summary}
-    audit.write(connection, ACTOR, "quarantine", detail)
+    audit.write(connection, ACTOR, "quarantine", {"rows": count, **said})
+    return count
 
 
 def release(project: Project, actor: str, reason: str, but: Collection[str] = ()) -> int:

@@ -87,8 +87,8 @@ def finish(project: Project, *, again: bool = False) -> None:
         again: try now what failed less than a minute ago.
     """
     for receipt in pending(project):
-        tried = receipt.finished or 0.0
-        if receipt.problem is not None and time.time() - tried < RETRY_SECONDS and not again:
+        since = time.time() - (receipt.finished or 0.0)
+        if receipt.problem is not None and 0 <= since < RETRY_SECONDS and not again:
             continue
         try:
             _write(project, _done(project, receipt))

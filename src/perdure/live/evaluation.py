@@ -93,9 +93,8 @@ def take(project: Project, upto: int) -> int:
     while True:
         seq = progress(project).seq
         found = project.database.read(
-            "SELECT seq, key, label, revision, task, source, subject, event_time, part, segment,"
-            " slot"
-            " FROM examples JOIN rows USING (position)"
+            "SELECT seq, key, label, revision, task, source, subject, part, segment, slot,"
+            " min(event_time, received) AS event_time FROM examples JOIN rows USING (position)"
             " WHERE seq > ? AND seq <= ? AND use = 'evaluate' ORDER BY seq LIMIT ?",
             (seq, upto, CHUNK),
         )

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from perdure.batch import Batch
-from perdure.live import labels, splits
 from perdure.live.database import Database
-from perdure.live.keys import key, subject_digest
-from perdure.live.refusals import Conflict, Erased, Full, KeyReused, RowRefused
+from perdure.live.intake import Encoded, Intake, encoded
+from perdure.live.keys import key
+from perdure.live.refusals import Erased, KeyReused, RowRefused
 from perdure.live.rows import Row, check_names
-from perdure.live.segments import Segments, checksums
+from perdure.live.segments import Segments
 from perdure.live.settings import Settings
 
 Use = Literal["train", "evaluate", "quarantine"]
@@ -54,7 +54,8 @@ class Examples:
 
     Args:
         batch: the rows; extras "row", "subject" and "source" (n,) int64 are hashes of these
-            names, "time" (n,) float64 is the time of the event.
+            names, "time" (n,) float64 is the time of the event, or of its row's arrival where it is
+            said to lie after that: one wrong clock must not age all other rows.
         seqs: (n,) int64.
         positions: (n,) int64, in the log.
         revisions: (n,) int64, 0 for the first label of a row.
@@ -71,13 +72,6 @@ class Examples:
         return len(self.seqs)
 
 
-@dataclass(frozen=True)
-class _Encoded:
-    row: Row
-    data: NDArray[np.uint8]  # (row_bytes,)
-    crc: int
-
-
 class Log:
     """Rows of a state directory: append, read, let go.
 
@@ -92,7 +86,7 @@ class Log:
         self.segments = segments
         self.settings = settings
         self.schema = settings.schema_
-        self._secret: str = database.value("SELECT value FROM meta WHERE key = 'secret'")
+        self.intake = Intake(segments, settings)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -120,7 +114,7 @@ class Log:
         """Raise `RowRefused` where a row does not fit the schema; stores nothing."""
         self._encode(rows)
 
-    def _encode(self, rows: Sequence[Row]) -> list[_Encoded]:
+    def _encode(self, rows: Sequence[Row]) -> list[Encoded]:
         data = self.schema.encode_many([row.features for row in rows])
         now = time.time()
         named = []
@@ -137,35 +131,21 @@ class Log:
                 event_time=now if row.event_time is None else row.event_time,
             )
             named.append(filled)
-        ids = [row.id for row in named]
-        if len(set(ids)) < len(ids):
-            twice = next(i for i, one in enumerate(ids) if one in ids[:i])
-            raise RowRefused(
-                "it names two rows of one request; give each row its own id",
-                field="id",
-                value=ids[twice],
-                row=twice,
-            )
-        return [_Encoded(*held) for held in zip(named, data, checksums(data), strict=True)]
+        return encoded(named, data)
 
     def _append(
-        self, connection: sqlite3.Connection, rows: list[_Encoded], request: str | None, digest: str
+        self, connection: sqlite3.Connection, rows: list[Encoded], request: str | None, digest: str
     ) -> list[Accepted]:
         answered = self._answered(connection, request, digest)
         if answered is not None:
             return answered
-        known = self._known(connection, rows)
-        new = [held for held in rows if held.row.id not in known]
-        self._check_room(connection, len(new))
-        self._check_subjects(connection, new)
-        _check_unpinned(connection, new)
-        positions = self._store(connection, new)
+        known = self.intake.known(connection, rows)
+        new = self.intake.store(connection, [held for held in rows if held.id not in known])
         accepted = [
-            Accepted(held.row.id, known[held.row.id], "duplicate")
-            if held.row.id in known
-            else Accepted(held.row.id, positions[held.row.id], "stored")
+            Accepted(held.id, known[held.id], "duplicate")
+            if held.id in known
+            else Accepted(held.id, new[held.id], "stored")
             for held in rows
-            if held.row.id is not None
         ]
         if request is not None:
             answer = json.dumps([asdict(one) for one in accepted])
@@ -198,79 +178,6 @@ class Log:
             )
         return [Accepted(**one) for one in json.loads(held["answer"])]
 
-    def _known(self, connection: sqlite3.Connection, rows: list[_Encoded]) -> dict[str, int]:
-        found = connection.execute(
-            "SELECT id, position, crc, (SELECT json_group_array(name)"
-            "  FROM examples JOIN classes USING (label) WHERE position = rows.position) AS labels"
-            " FROM rows WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps([held.row.id for held in rows]),),
-        ).fetchall()
-        offered = {held.row.id: held for held in rows}
-        for row in found:
-            held = offered[row["id"]]
-            # It may have got a label since it came first, or another one.
-            said = None if held.row.label is None else self.schema.check_label(held.row.label)
-            if row["crc"] != held.crc or said not in (None, *json.loads(row["labels"])):
-                raise Conflict(
-                    "a row with this id and another content is in the log; give a new row a new "
-                    "id, and a new label of an old row to labels",
-                    field="id",
-                    value=row["id"],
-                )
-        return {row["id"]: row["position"] for row in found}
-
-    def _check_room(self, connection: sqlite3.Connection, count: int) -> None:
-        first, last = connection.execute(  # each from the index: no row is read
-            "SELECT (SELECT min(position) FROM rows), (SELECT max(position) FROM rows)"
-        ).fetchone()
-        held = 0 if last is None else last - first + 1
-        if held + count > self.settings.log.max_rows:
-            raise Full(
-                f"the log holds {held} rows of {self.settings.log.max_rows}; rows leave it after "
-                "an update has learnt them: see `perdure status`",
-                retry_after=5.0,
-            )
-
-    def _check_subjects(self, connection: sqlite3.Connection, rows: list[_Encoded]) -> None:
-        subjects = {held.row.subject for held in rows if held.row.subject is not None}
-        for subject in subjects:
-            digest = subject_digest(self._secret, subject)
-            if connection.execute(
-                "SELECT 1 FROM erased WHERE subject_digest = ?", (digest,)
-            ).fetchone():
-                raise Erased("rows of an erased subject are not taken again", field="subject")
-
-    def _store(self, connection: sqlite3.Connection, rows: list[_Encoded]) -> dict[str, int]:
-        if not rows:
-            return {}
-        places = self.segments.append(connection, np.stack([held.data for held in rows]))
-        last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rows'").fetchone()
-        first = 1 if last is None else last[0] + 1
-        now, held_out = time.time(), self.settings.evaluation.share
-        values, examples, positions = [], [], {}
-        for position, (held, place) in enumerate(zip(rows, places, strict=True), first):
-            row, name = held.row, str(held.row.id)
-            part = splits.part(row.subject, name, held_out, self.settings.seed)
-            values.append(
-                (position, name, key(name), row.event_time, now, row.subject,
-                 None if row.subject is None else key(row.subject), row.source, row.task, part,
-                 *place, held.crc)
-            )  # fmt: skip
-            positions[name] = position
-            if row.label is not None:
-                label = labels.index_of(connection, self.schema, row.label)
-                use = "train" if part == "train" else "evaluate"
-                examples.append((position, label, 0, now, use))
-        connection.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
-        )
-        connection.executemany(
-            "INSERT INTO examples (position, label, revision, labelled, use)"
-            " VALUES (?, ?, ?, ?, ?)",
-            examples,
-        )
-        return positions
-
     # -- reading ---------------------------------------------------------------------------------
 
     def head(self) -> int:
@@ -296,11 +203,19 @@ class Log:
         )
         return self.head() if found is None else int(found) - 1
 
+    def before(self, rows: int, use: Use = "train") -> int:
+        """The seq behind which the newest `rows` examples of a use lie; 0 where all of them do."""
+        found = self.database.value(
+            "SELECT seq FROM examples WHERE use = ? ORDER BY seq DESC LIMIT 1 OFFSET ?", (use, rows)
+        )
+        return 0 if found is None else int(found)
+
     def examples(self, after: int, upto: int, use: Use = "train") -> Examples:
         """Examples with after < seq <= upto, in order, read into memory."""
         found = self.database.read(
-            "SELECT seq, position, label, revision, key, subject_key, source, task, event_time,"
-            " segment, slot FROM examples JOIN rows USING (position)"
+            "SELECT seq, position, label, revision, key, subject_key, source, task,"
+            " min(event_time, received) AS time, segment, slot"
+            " FROM examples JOIN rows USING (position)"
             " WHERE seq > ? AND seq <= ? AND use = ? ORDER BY seq",
             (after, upto, use),
         )
@@ -314,7 +229,7 @@ class Log:
                 "row": _int64([row["key"] for row in found]),
                 "subject": _int64([_owner(row["subject_key"], row["key"]) for row in found]),
                 "source": _int64([key(row["source"] or "") for row in found]),
-                "time": torch.tensor([row["event_time"] for row in found], dtype=torch.float64),
+                "time": torch.tensor([row["time"] for row in found], dtype=torch.float64),
             },
         )
         return Examples(
@@ -344,18 +259,6 @@ def _hidden(request: str) -> str:
 def _owner(subject: int | None, row: int) -> int:
     """Whose row it is; one without a subject is its own, whatever subject is named like it."""
     return ~row if subject is None else subject
-
-
-def _check_unpinned(connection: sqlite3.Connection, rows: list[_Encoded]) -> None:
-    """What every version is measured by must not be learnt."""
-    pinned = connection.execute(
-        "SELECT key FROM evaluation WHERE part = 'anchor' AND key IN"
-        " (SELECT value FROM json_each(?))",
-        (json.dumps([key(str(held.row.id)) for held in rows]),),
-    ).fetchone()
-    if pinned is not None:
-        named = next(held.row.id for held in rows if key(str(held.row.id)) == pinned["key"])
-        raise Conflict("this row is pinned in the anchor", field="id", value=named)
 
 
 def _int64(values: Sequence[int]) -> Tensor:

@@ -1,5 +1,4 @@
 """What was asked and answered: each answer is a row of the log that still waits for its label."""
-# ruff: noqa: SLF001  # this is another way into the log, by the log's own doors
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.live.log import Log, _Encoded
+from perdure.live.intake import encoded
+from perdure.live.log import Log
 from perdure.live.rows import Row, check_names
-from perdure.live.segments import checksums
 
 
 @dataclass(frozen=True)
@@ -44,25 +43,18 @@ def record(log: Log, predictions: Sequence[Prediction]) -> Future[None]:
     """Write answers down, all of them or none; the future resolves when they are on the disk.
 
     Raises:
-        RowRefused: an id or another name is no text that can be stored.
+        RowRefused: an id or another name is no text that can be stored, or two have one id.
         Conflict: an id names another row of the log; the future raises this, Erased and Full.
     """
     now = time.time()
-    data = np.stack([one.data for one in predictions])
-    encoded = [
-        _Encoded(Row(one.id, None, None, now, one.subject, one.source, one.task), one.data, crc)
-        for one, crc in zip(predictions, checksums(data), strict=True)
-    ]
-
-    for place, held in enumerate(encoded):
-        check_names(held.row, place)
+    rows = [Row(one.id, None, None, now, one.subject, one.source, one.task) for one in predictions]
+    for place, row in enumerate(rows):
+        check_names(row, place)
+    asked = encoded(rows, np.stack([one.data for one in predictions]))
 
     def work(connection: sqlite3.Connection) -> None:
-        known = log._known(connection, encoded)
-        new = [held for held in encoded if held.row.id not in known]
-        log._check_room(connection, len(new))
-        log._check_subjects(connection, new)
-        positions = log._store(connection, new)
+        known = log.intake.known(connection, asked)
+        positions = log.intake.store(connection, [held for held in asked if held.id not in known])
         connection.executemany(
             "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
             [

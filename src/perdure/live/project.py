@@ -43,12 +43,14 @@ class Project:
 
     Raises:
         InvalidValue: the settings are missing or wrong.
-        CheckpointMismatch: the state was made under another schema, or by a newer perdure.
+        CheckpointMismatch: the state was made under another schema or seed, or by a newer perdure.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory).resolve()
         self.settings = Settings.load(self.directory / SETTINGS)
+        for said in self.settings.learner.methods:
+            method_named(said)
         self.schema = self.settings.schema_
         for name in ("segments", "versions", "work"):
             (self.directory / name).mkdir(exist_ok=True, mode=0o700)
@@ -157,6 +159,15 @@ class Project:
                 f"the rows in {self.directory} were stored under another [schema]; take the change "
                 f"in {SETTINGS} back, or begin a new directory with `perdure init`"
             )
+        seed = str(self.settings.seed)
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('seed', ?)", (seed,))
+        begun = connection.execute("SELECT value FROM meta WHERE key = 'seed'").fetchone()["value"]
+        if begun != seed:
+            raise CheckpointMismatch(
+                f"seed is {seed} and {self.directory} began with {begun}, which says who is held "
+                f"out: another would train on them. Take the change in {SETTINGS} back, or begin a "
+                "new directory with `perdure init`"
+            )
 
     def _factory(self) -> Callable[..., nn.Module]:
         name, _, function = self.settings.learner.model.partition(":")
@@ -191,7 +202,7 @@ def method_named(said: dict[str, str | int | float | bool | None]) -> Method:
         )
     try:
         method: Method = getattr(methods, found)(**arguments)
-    except TypeError as error:
+    except (TypeError, InvalidValue) as error:
         raise InvalidValue(f"learner.methods: {error}") from error
     return method
 

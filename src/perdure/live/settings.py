@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from croniter import croniter
+import torch
+from croniter import CroniterError, croniter
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from perdure.errors import InvalidValue
+from perdure.live.refusals import RowRefused
 from perdure.live.schema import Schema
 
 Plain = str | int | float | bool | None
@@ -25,7 +27,16 @@ Plain = str | int | float | bool | None
 class Section(BaseModel):
     """A table of the file: frozen, and a key that it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _is_storable(cls, said: Any) -> Any:
+        if isinstance(said, int) and said >= 2**63:
+            raise ValueError("a database holds integers below 2^63; give a smaller one")
+        return said
 
 
 class LearnerSettings(Section):
@@ -66,8 +77,9 @@ class LogSettings(Section):
     """Rows to keep after the champion has learnt them; older ones go."""
     keep_days: float | None = Field(default=None, gt=0)
     max_rows: int = Field(default=1_000_000, ge=1)
-    """Rows in all; a full log refuses new ones with 429 until an update has made room."""
-    segment_bytes: int = Field(default=16 * 2**20, ge=4096)
+    """Rows in all, above `keep_rows`; a full log refuses new ones with 429 until an update has made
+    room."""
+    segment_bytes: int = Field(default=16 * 2**20, ge=4096, le=2**40)
     keep_features: int = Field(default=100_000, ge=0)
     """Rows whose features are kept on the disk, where the model has a frozen encoder."""
     predictions: Literal["durable", "buffered", "off"] = "durable"
@@ -114,8 +126,14 @@ class TriggerSettings(Section):
     @field_validator("schedule")
     @classmethod
     def _is_cron(cls, said: str | None) -> str | None:
-        if said is not None and not croniter.is_valid(said):
+        if said is None:
+            return None
+        if not croniter.is_valid(said):
             raise ValueError("it is no cron expression; '0 3 * * *' is every night at three")
+        try:
+            croniter(said, 0.0).get_next(float)
+        except CroniterError:
+            raise ValueError("no day is ever one of these; mend day and month") from None
         return said
 
 
@@ -125,16 +143,26 @@ class UpdateSettings(Section):
     mode: Literal["observe", "apprentice", "recommend", "auto"] = "auto"
     """Measure only; train and shadow; let a person promote; or let the gate promote."""
     start: Literal["champion", "scratch"] = "champion"
-    """Go on from the champion, or train from scratch on all rows that the log keeps."""
+    """Go on from the champion, or train from scratch on the newest rows of the log."""
     max_rows: int = Field(default=50_000, ge=1)
-    """Rows that one update learns at most; what is left waits for the next."""
+    """Rows that one update learns at most; what is left waits for the next, or from scratch is left
+    out."""
     checkpoint_seconds: float = Field(default=10.0, ge=0)
     twin_every: int = Field(default=0, ge=0)
     """Every so many updates a twin is trained from scratch to measure what was saved; 0 never."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     """CPU threads of an update: the service needs some too, and small models gain nothing."""
     device: str = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, said: str) -> str:
+        try:
+            torch.device("cpu" if said == "auto" else said)
+        except RuntimeError:
+            raise ValueError("torch knows no such device; give auto, cpu, cuda or cuda:1") from None
+        return said
 
 
 class GateSettings(Section):
@@ -155,7 +183,7 @@ class GateSettings(Section):
     min_rows: int = Field(default=30, ge=1)
     """Held-out rows under which a span or slice says nothing."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    repair: tuple[float, ...] = (0.75, 0.5, 0.25)
+    repair: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.75, 0.5, 0.25)
     """Shares of the challenger to try when interpolating towards the champion; empty: none."""
 
 
@@ -168,7 +196,8 @@ class AbuseSettings(Section):
     rows_per_minute: int | None = Field(default=None, ge=1)
     """Rows that one source may send."""
     quarantine: bool = True
-    """Rows of an update that the gate refuses are set aside until a person releases them."""
+    """Rows of an update that the gate refuses, or that cannot be learnt, are set aside until a
+    person releases them."""
 
 
 class ServeSettings(Section):
@@ -177,7 +206,7 @@ class ServeSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8440, ge=0, le=65535)
     max_body_bytes: int = Field(default=16 * 2**20, ge=1024)
-    max_batch: int = Field(default=64, ge=1)
+    max_batch: int = Field(default=64, ge=1, le=65_536)
     max_wait_ms: float = Field(default=2.0, ge=0)
     max_queue: int = Field(default=4096, ge=1)
     requests_per_minute: int | None = Field(default=None, ge=1)
@@ -188,7 +217,7 @@ class ServeSettings(Section):
 class TrackingSettings(Section):
     """Where updates are told besides; no row is sent, and no update waits for it."""
 
-    to: tuple[str, ...] = ()
+    to: tuple[Annotated[str, Field(pattern=r"^(mlflow(:.+)?|tensorboard:.+)$")], ...] = ()
     """"mlflow" (a store in the directory), "mlflow:URI" or "tensorboard:FOLDER"."""
     models: bool = True
     """Whether the versions that aliases name go to MLflow's registry: the model's tensors, without
@@ -214,9 +243,23 @@ class Settings(Section):
     tracking: TrackingSettings = TrackingSettings()
 
     @model_validator(mode="after")
-    def _one_budget(self) -> Self:
+    def _fit_together(self) -> Self:
+        kept, most, default = self.log.keep_rows, self.log.max_rows, self.labels.default
         if self.learner.epochs is not None and self.learner.steps is not None:
             raise ValueError("learner: give epochs or steps, not both")
+        if kept >= most:
+            raise ValueError(
+                f"log.keep_rows is {kept} and log.max_rows is {most}: a log that keeps all that it "
+                "can hold has no room again; set keep_rows below max_rows"
+            )
+        for name, rows in (("count", self.triggers.count), ("min_rows", self.triggers.min_rows)):
+            if rows is not None and rows > most:
+                raise ValueError(
+                    f"triggers.{name} is {rows} and log.max_rows is {most}: the log is full before "
+                    f"so many rows wait; set {name} below max_rows"
+                )
+        if default is not None:
+            _check_default(self.schema_, default)
         return self
 
     @classmethod
@@ -228,10 +271,12 @@ class Settings(Section):
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InvalidValue(
                 f"{path} is not there; `perdure init` writes one, or name another directory"
             ) from None
+        except UnicodeDecodeError as error:
+            raise InvalidValue(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
         return cls.parse(text, str(path))
 
     @classmethod
@@ -246,8 +291,23 @@ class Settings(Section):
             raise InvalidValue(f"{where}: {found}") from error
 
 
+def _check_default(schema: Schema, label: str) -> None:
+    """The label of rows whose wait is over must be one that can be given, whenever that is."""
+    try:
+        name = schema.check_label(label)
+    except RowRefused as refused:
+        raise ValueError(f"labels.default is {label!r}; {refused.reason}") from None
+    if schema.max_classes is not None and name not in schema.classes:
+        raise ValueError(
+            f"labels.default is {label!r}, and others may be {schema.max_classes} classes before "
+            "it is one; name it in schema.classes"
+        )
+
+
 def _said(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "the file"
+    place = ".".join(str(part) for part in error["loc"])
+    if not place:
+        return str(error["msg"].removeprefix("Value error, "))
     if error["type"] == "missing":
         return f"{place} is missing"
     if error["type"] == "extra_forbidden":

@@ -150,6 +150,11 @@ COMMENTS = {
     "tasks": "rows belong to tasks, and questions come with a task id",
     "length": "the most bytes of UTF-8",
     "label": "the column of files that holds the class",
+    "id": "the column of the row's id; files without it are refused",
+    "subject": "the column of whom the row is about; files without it are refused",
+    "source": "the column of who sent it; files without it are refused",
+    "time": "the column of the event's time; files without it are refused",
+    "task": "the column of the task's id; files without it are refused",
     "ignore": "columns of files to leave out",
     "features": "the column of files to learn from",
 }

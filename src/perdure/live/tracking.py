@@ -72,9 +72,9 @@ def begin(project: Project) -> bool:
     if not project.settings.tracking.to or not waits(project):
         return False
     known, now = told(project), time.time()
-    if known.begun > known.ended and now - known.begun < LONGEST_SECONDS:
+    if known.begun > known.ended and 0 <= now - known.begun < LONGEST_SECONDS:
         return False  # one is at it
-    if known.problem is not None and now - known.ended < RETRY_SECONDS:
+    if known.problem is not None and 0 <= now - known.ended < RETRY_SECONDS:
         return False
     _note(project, replace(known, begun=now))
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from perdure.errors import InvalidValue, require
+from perdure.live import update
 from perdure.live.freezing import frozen
 from perdure.live.project import Project
 from perdure.live.settings import TriggerSettings
@@ -24,6 +25,7 @@ class Facts:
 
     Attributes:
         rows: labelled rows that came after the last update's.
+        beyond: how many of them the next update would not learn, since it is full without them.
         since: when the last update was asked for; before the first, when the first row came.
         updated: when the last update ended; None before the first.
         drift: name of the last detector that gave the alarm since then; None if none did.
@@ -38,6 +40,7 @@ class Facts:
     """
 
     rows: int = 0
+    beyond: int = 0
     since: float = 0.0
     updated: float | None = None
     drift: str | None = None
@@ -109,6 +112,11 @@ def obstacle(settings: TriggerSettings, facts: Facts, now: float) -> str | None:
 
 def _limit(settings: TriggerSettings, facts: Facts, now: float) -> str | None:
     """Which of the settings' limits stands against an update now."""
+    if 0 < facts.rows == facts.beyond:
+        return (
+            f"an update would learn what the last one learnt: {facts.beyond} labelled rows lie "
+            "beyond [update] max_rows behind the champion; promote a version, or raise max_rows"
+        )
     if facts.rows < settings.min_rows:
         return f"{facts.rows} new labelled rows are there; an update needs {settings.min_rows}"
     wait = min(PATIENCE * 2.0 ** (facts.failures - 1), MOST_PATIENCE) if facts.failures else 0.0
@@ -181,7 +189,7 @@ def facts(project: Project, now: float) -> Facts:
     last = read("SELECT * FROM jobs WHERE state = 'done' ORDER BY id DESC LIMIT 1")
     first = project.database.value("SELECT received FROM rows ORDER BY position LIMIT 1")
     upto = 0 if last is None else last["upto"]
-    since = last["created"] if last is not None else now if first is None else first
+    since = _past(last["created"] if last is not None else first, now)
     failed = _one(
         project,
         "SELECT count(*) AS count, max(finished) AS last FROM jobs"
@@ -199,18 +207,22 @@ def facts(project: Project, now: float) -> Facts:
     spent = _one(
         project,
         "SELECT coalesce(sum(json_extract(report, '$.flops')), 0) AS flops"
-        " FROM ledger JOIN jobs ON ledger.job = jobs.id WHERE finished >= ?",
+        " FROM ledger JOIN jobs ON ledger.job = jobs.id WHERE finished >= ? AND finished <= ?",
         now - now % 86400,
+        now,
     )
     drift = read(
-        "SELECT detector FROM drifts WHERE detector != 'scenario' AND at > ? ORDER BY id DESC",
-        (0.0 if last is None else since,),
+        "SELECT detector FROM drifts WHERE detector != 'scenario' AND at > ? AND at <= ?"
+        " ORDER BY id DESC",
+        (0.0 if last is None else since or 0.0, now),
     )
     brake, job = frozen(project.database), project.jobs.open()
+    rows, reach = project.log.count(upto), update.stretch(project).upto
     return Facts(
-        rows=project.log.count(upto),
-        since=since,
-        updated=None if last is None else last["finished"],
+        rows=rows,
+        beyond=rows - project.log.count(upto, reach),
+        since=now if last is None and first is None else since or 0.0,
+        updated=None if last is None else _past(last["finished"], now),
         drift=None if drift is None else drift["detector"],
         accuracy=scored["accuracy"],
         scored=scored["rows"],
@@ -219,8 +231,13 @@ def facts(project: Project, now: float) -> Facts:
         job=None if job is None else job.id,
         observing=project.settings.update.mode == "observe",
         failures=failed["count"],
-        failed=failed["last"] or 0.0,
+        failed=_past(failed["last"], now) or 0.0,
     )
+
+
+def _past(at: float | None, now: float) -> float | None:
+    """None for a time that is yet to come: the clock has been put back, and it says nothing."""
+    return None if at is None or at > now else at
 
 
 def _one(project: Project, sql: str, *values: float) -> sqlite3.Row:

@@ -44,6 +44,15 @@ def unheard(done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Examples to learn: after < seq <= upto, on top of a parent, None for an untrained learner."""
+
+    parent: int | None
+    after: int
+    upto: int
+
+
+@dataclass(frozen=True)
 class Place:
     """Where in an update a fold stands.
 
@@ -76,16 +85,26 @@ class Challenger:
 
 
 def plan(project: Project, job: Job) -> Job:
-    """Fix what a job will learn: what came since its parent, or all that the log keeps.
+    """Fix what a job will learn: what came since its parent, or the newest rows of the log.
 
     Raises:
         Conflict: the mode is to observe, or the project is frozen and the job has not begun.
     """
     _check_learns(project, job)
-    parent = _parent(project)
+    found = stretch(project)
+    return project.jobs.start(job.id, found.parent, found.after, found.upto)
+
+
+def stretch(project: Project) -> Stretch:
+    """What an update would learn now.
+
+    From scratch it is the newest rows: the oldest ones would be the same every time.
+    """
+    parent, most = _parent(project), project.settings.update.max_rows
+    if parent is None and project.settings.update.start == "scratch":
+        return Stretch(None, project.log.before(most), project.log.head())
     after = 0 if parent is None else parent.upto
-    upto = project.log.upto(after, project.settings.update.max_rows)
-    return project.jobs.start(job.id, None if parent is None else parent.version, after, upto)
+    return Stretch(None if parent is None else parent.version, after, project.log.upto(after, most))
 
 
 def fold(project: Project, job: Job, report: Report = unheard) -> Challenger:

@@ -21,7 +21,7 @@ from types import FrameType
 
 import torch
 
-from perdure.errors import PerdureError
+from perdure.errors import NonFinite, PerdureError, UnseenClass
 from perdure.live import (
     erasure,
     evaluation,
@@ -34,7 +34,7 @@ from perdure.live import (
     watch,
 )
 from perdure.live.alone import alone
-from perdure.live.conclusion import conclude, settle
+from perdure.live.conclusion import conclude, give_up, settle
 from perdure.live.jobs import Job
 from perdure.live.project import Project
 from perdure.live.refusals import Conflict
@@ -93,6 +93,9 @@ def perform(project: Project, job: Job, report: Report = unheard) -> Job:
         conclude(project, job)
         if ledger.twin_is_due(project):
             _measure_twin(project, job)
+    except (NonFinite, UnseenClass) as refused:
+        give_up(project, job, str(refused))
+        log.warning("job %d was given up: %s", job.id, refused)
     except PerdureError as refused:
         project.jobs.fail(job.id, str(refused))
         log.warning("job %d was given up: %s", job.id, refused)

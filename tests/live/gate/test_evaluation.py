@@ -247,6 +247,9 @@ def test_the_same_anchor_has_the_same_seal(line):
         ({"label": None}, "needs an id and a label"),
         ({"id": "row-1"}, "same id"),
         ({"label": "mauve"}, "classes are closed"),
+        ({"label": ""}, "1 to 200 characters"),
+        ({"id": "\ud800"}, "surrogate"),
+        ({"task": 2**63}, "64 bits"),
     ],
 )
 def test_rows_that_cannot_be_an_anchor_are_refused(line, said, message):

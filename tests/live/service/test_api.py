@@ -147,7 +147,7 @@ async def test_too_long_a_body_is_413(begin, serve, question) -> None:
 
 async def test_a_full_log_says_when_to_come_again(begin, serve, add_version, question) -> None:
     """Rows and answers that would have to be stored are put off, not dropped."""
-    project = begin("[log]\nmax_rows = 2")
+    project = begin("[log]\nkeep_rows = 1\nmax_rows = 2")
     project.registry.promote(add_version(project), actor="tester", reason="first")
     async with serve(project) as client:
         assert 200 == (await send(client, {"features": A}, {"features": B})).status_code

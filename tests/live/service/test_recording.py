@@ -10,7 +10,7 @@ import pytest
 
 from perdure.errors import PerdureError
 from perdure.live.predictions import Prediction
-from perdure.live.refusals import Conflict, Erased
+from perdure.live.refusals import Conflict, Erased, RowRefused
 from perdure.live.service.recording import BUFFER_SECONDS, Recorder
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +68,19 @@ async def test_the_same_answer_again_is_written_once(project) -> None:
         await recorder.add([prediction("a")])
     assert ["a"] == stored(project)
     assert 1 == project.database.value("SELECT count(*) FROM predictions")
+
+
+async def test_one_id_in_two_requests_of_one_moment_harms_no_other(project) -> None:
+    """The second is the first again, or refused; those beside them are written."""
+    recorder = Recorder(project.log, "durable")
+    asked = [("a", 1.0), ("b", 1.0), ("b", 1.0), ("b", 2.0), ("c", 1.0)]
+    done = await asyncio.gather(
+        *(recorder.add([prediction(*one)]) for one in asked), return_exceptions=True
+    )
+    assert [None, None, None, Conflict, None] == [e if e is None else type(e) for e in done]
+    assert ["a", "b", "c"] == sorted(stored(project))
+    with pytest.raises(RowRefused, match="names two rows"):
+        await recorder.add([prediction("d"), prediction("d")])
 
 
 async def test_an_erased_subject_leaves_no_new_trace(project) -> None:

@@ -25,7 +25,8 @@ class Sample:
     Args:
         records: cells by column; an image of a folder is its path.
         parts: columns by their part in a row: label, id and so on.
-        fields: what a reader must be told beyond custom: the label's column, columns to ignore.
+        fields: what a reader is told: columns to ignore, the label's where it was named, and others
+            by their part, so that a file which lacks one is noticed.
         said: sentences for a person.
     """
 
@@ -76,6 +77,7 @@ def look(path: Path, label: str | None) -> Sample:
     if label is not None and label not in columns:
         raise InvalidValue(f"{path} has no column {label!r}; it has {', '.join(columns)}")
     sample = Sample(records, Fields(label=label).found(columns))
+    sample.fields |= {part: name for part, name in sample.parts.items() if part != "label"}
     if label is not None:
         sample.fields["label"] = label
     if len(records) == ROWS:

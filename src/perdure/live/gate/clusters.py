@@ -22,11 +22,9 @@ def design_effect(change: NDArray[np.int64], subject: NDArray[np.int64]) -> floa
     """
     clusters, of = np.unique(subject, return_inverse=True)
     count = len(clusters)
-    if count in (0, 1, len(change)):
+    if count in (0, 1, len(change)) or (change == change[0]).all():
         return 1.0
     alone = float(change.var())
-    if not alone:
-        return 1.0
     totals = np.bincount(of, change - change.mean(), count)
     together = count / (count - 1) * float((totals**2).sum()) / len(change)
     return max(1.0, together / alone)

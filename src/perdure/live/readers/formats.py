@@ -14,15 +14,16 @@ Record = dict[str, Any]
 
 
 class Format(NamedTuple):
-    """How files of one format are read and counted."""
+    """How files of one format are read and counted, and whether all rows have the same columns."""
 
     read: Callable[[Path], Iterator[Record]]
     count: Callable[[Path], int]
+    headed: bool = True
 
 
 CSV = Format(delimited.read, delimited.count)
 PARQUET = Format(parquet.read, parquet.count)
-JSON_LINES = Format(jsonlines.read, jsonlines.count)
+JSON_LINES = Format(jsonlines.read, jsonlines.count, headed=False)
 ARCHIVE = Format(archive.read, archive.count)
 FOLDER = Format(folder.read, folder.count)
 
@@ -50,6 +51,14 @@ def read_records(path: str | Path) -> Iterator[Record]:
 def count_rows(path: str | Path) -> int:
     """How many rows `read_records` will yield; reads no more of the file than it must."""
     return _format(Path(path)).count(Path(path))
+
+
+def has_header(path: str | Path) -> bool:
+    """Whether every row of a file has every column, so that one that is missing is missing in all.
+
+    A JSON line leaves out what it does not know.
+    """
+    return _format(Path(path)).headed
 
 
 def _format(path: Path) -> Format:

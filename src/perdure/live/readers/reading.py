@@ -9,7 +9,7 @@ from pathlib import Path
 from perdure.errors import InvalidValue
 from perdure.live.readers import cells
 from perdure.live.readers.features import features
-from perdure.live.readers.formats import Record, read_records
+from perdure.live.readers.formats import Record, has_header, read_records
 from perdure.live.readers.identity import Identity
 from perdure.live.refusals import RowRefused
 from perdure.live.rows import Row
@@ -36,14 +36,15 @@ def read_rows(
         origin: sets equal rows of different files apart, where they have neither id nor time.
 
     Raises:
-        InvalidValue: the file cannot be read, or lacks a column that `fields` names.
+        InvalidValue: the file cannot be read, or lacks a column that `fields` names, or that the
+            schema names as anything but the label, which may come later.
         RowRefused: a time or a task id that is none, by its position in the file, from 0.
     """
     reading = _Reading(schema, fields or schema.fields, Identity(origin))
     records = iter(read_records(path))
     chunk = list(islice(records, size))
-    if fields is not None:
-        _check_there(fields, chunk, path)
+    if fields is not None or has_header(path):
+        _check_there(fields or _kept(schema.fields), chunk, path)
     while chunk:
         yield [reading.row(record) for record in chunk]
         chunk = list(islice(records, size))
@@ -93,10 +94,16 @@ class _Reading:
         return self._parts[columns]
 
 
+def _kept(fields: Fields) -> Fields:
+    """Without the label: rows that lacked their id or subject would be stored as others' rows."""
+    return fields.model_copy(update={"label": None, "features": None})
+
+
 def _check_there(fields: Fields, chunk: list[Record], path: str | Path) -> None:
     columns = {column: None for record in chunk for column in record}
     for part, column in fields.named().items():
         if chunk and column not in columns:
             raise InvalidValue(
-                f"{path} has no column {column!r} for the {part}; it has {', '.join(columns)}"
+                f"{path} has no column {column!r} for the {part}; it has {', '.join(columns)}. Add "
+                f"it, or change {part} in [schema.fields] if it is called otherwise from now on"
             )

@@ -140,7 +140,8 @@ class Watch:
 
         Args:
             rows: n.
-            features: (n, ...), of the version `encoder`.
+            features: (n, ...), of the version `encoder`; rows where they are not finite are passed
+                over.
             seq: of the last example that was scored.
 
         Raises:
@@ -152,8 +153,10 @@ class Watch:
         for row in rows:
             if row.version is not None and row.confidence is not None:
                 self._scores_of(row.version).expected.observe(row.confidence)
-        for alarm in self.features.update(features):
-            row = rows[alarm.row]
+        finite = features.flatten(1).isfinite().all(1)  # a row may be too large for a model
+        fit = [row for row, held in zip(rows, finite.tolist(), strict=True) if held]
+        for alarm in self.features.update(features[finite]):
+            row = fit[alarm.row]
             detail = {
                 "position": row.position,
                 "statistic": alarm.statistic,
