@@ -54,7 +54,12 @@ class Engine:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise InvalidValue(f"device is {device!r} and torch sees no GPU; use 'cpu' or 'auto'")
-        self.device = torch.device(device)
+        try:
+            self.device = torch.device(device)
+        except RuntimeError as error:
+            raise InvalidValue(
+                f"device is {device!r}; it must be 'cpu', 'cuda', 'cuda:1' or 'auto'"
+            ) from error
         self.precision = precision
         self.clip = clip
         self.accumulate = accumulate
