@@ -66,3 +66,11 @@ def test_columns_of_unequal_length_are_refused_with_their_lengths() -> None:
         Batch(torch.zeros(2, 1), torch.zeros(3))
     with pytest.raises(InvalidValue, match="'logits' has 1 rows where y has 2"):
         rows(2).with_extras(logits=torch.zeros(1))
+
+
+def test_what_is_no_tensor_is_refused_by_its_column() -> None:
+    """With how to make one of it."""
+    with pytest.raises(InvalidValue, match=r"x is of type ndarray; give .* `torch.as_tensor\(x\)`"):
+        Batch(torch.eye(2).numpy(), torch.tensor([0, 1]))  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="y is of type list"):
+        Batch(torch.eye(2), [0, 1])  # type: ignore[arg-type]

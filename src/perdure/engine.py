@@ -70,6 +70,8 @@ class Engine:
 
     def place(self, batch: Batch) -> Batch:
         """The batch on the engine's device."""
+        if not isinstance(batch, Batch):
+            raise InvalidValue(f"a {type(batch).__name__} is no batch; give `Batch(x, y)`")
         return batch.to(self.device)
 
     def placed(self, batches: Iterable[Batch]) -> Iterable[Batch]:
