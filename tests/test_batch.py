@@ -91,3 +91,11 @@ def test_weights_of_another_length_are_refused() -> None:
     """The message holds both shapes."""
     with pytest.raises(InvalidValue, match=r"shape \(3,\); it holds one number a row: \(2,\)"):
         rows(2, weight=torch.ones(3))
+
+
+def test_what_is_no_tensor_is_refused_by_its_column() -> None:
+    """With how to make one of it."""
+    with pytest.raises(InvalidValue, match=r"x is of type ndarray; give .* `torch.as_tensor\(x\)`"):
+        Batch(torch.eye(2).numpy(), torch.tensor([0, 1]))  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="y is of type list"):
+        Batch(torch.eye(2), [0, 1])  # type: ignore[arg-type]

@@ -145,6 +145,7 @@ def test_extra_gradients_are_unscaled_whatever_the_precision() -> None:
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"accumulate": 0}, "accumulate is 0"),
         ({"clip": -1.0}, "clip is -1.0"),
+        ({"device": "gpu"}, "device is 'gpu'; it must be 'cpu'"),
     ],
 )
 def test_bad_settings_are_refused_with_their_value(bad: dict[str, object], message: str) -> None:

@@ -177,6 +177,22 @@ def test_methods_that_cannot_share_a_learner_are_refused_by_name() -> None:
         Learner(linear(), Pull(), Owner())
 
 
+def test_what_is_no_method_is_refused() -> None:
+    """Its name, or the class in place of an object: the message shows how to write it."""
+    for slip in ("pull", Pull):
+        with pytest.raises(InvalidValue, match=r"is no method; give an object such as"):
+            Learner(torch.nn.Linear(2, 2), slip)  # type: ignore[arg-type]
+
+
+def test_pairs_and_optimisers_made_already_are_refused() -> None:
+    """Habits of plain PyTorch: the message shows what to write here."""
+    model, x, y = nn.Linear(2, 2), torch.eye(2), torch.tensor([0, 1])
+    with pytest.raises(InvalidValue, match=r"a tuple is no batch; give `Batch\(x, y\)`"):
+        Learner(model).observe((x, y))  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="optimizer is an object of Adam that is made already"):
+        Learner(model, optimizer=torch.optim.Adam(model.parameters()))  # type: ignore[arg-type]
+
+
 def test_one_memory_with_two_writers_is_refused() -> None:
     """Sharing a memory object between two methods names the memory."""
     from perdure.memory import Reservoir

@@ -80,3 +80,10 @@ def test_arguments_out_of_range_are_refused() -> None:
         ContinualClassifier(lr=-1.0)
     with pytest.raises(InvalidValue, match="0"):
         ContinualClassifier(inputs=0)
+
+
+def test_a_feature_that_is_neither_number_nor_text_is_refused_by_name() -> None:
+    """With its value, and before anything is learnt."""
+    model = ContinualClassifier()
+    with pytest.raises(InvalidValue, match="feature 'age' is None; give a number or a text"):
+        model.learn_one({"age": None}, "old")

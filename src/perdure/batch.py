@@ -40,6 +40,12 @@ class Batch:
     new: int = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        for name, column in (("x", self.x), ("y", self.y)):
+            if not isinstance(column, Tensor):
+                raise InvalidValue(
+                    f"a batch's {name} is of type {type(column).__name__}; give a tensor, such as "
+                    f"`torch.as_tensor({name})`"
+                )
         rows = len(self.y)
         if isinstance(self.task, int):
             object.__setattr__(self, "task", torch.full((rows,), self.task, device=self.y.device))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from perdure.errors import IllegalCombination
+from perdure.errors import IllegalCombination, InvalidValue
 from perdure.method import Method
 
 SLOTS = ("forward", "loss", "update")
@@ -19,7 +19,15 @@ def check_combination(methods: Sequence[Method]) -> None:
     """Raise `IllegalCombination` where two methods claim one name, one slot or one memory.
 
     A method that owns the whole update stands alone, since no other verb would be called.
+
+    Raises:
+        InvalidValue: one of them is no method, such as its name or the class itself.
     """
+    for method in methods:
+        if not isinstance(method, Method):
+            raise InvalidValue(
+                f"{method!r} is no method; give an object such as `methods.ER(capacity=200)`"
+            )
     for a, b in combinations(methods, 2):
         _check_pair(a, b)
 

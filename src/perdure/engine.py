@@ -54,7 +54,12 @@ class Engine:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise InvalidValue(f"device is {device!r} and torch sees no GPU; use 'cpu' or 'auto'")
-        self.device = torch.device(device)
+        try:
+            self.device = torch.device(device)
+        except RuntimeError as error:
+            raise InvalidValue(
+                f"device is {device!r}; it must be 'cpu', 'cuda', 'cuda:1' or 'auto'"
+            ) from error
         self.precision = precision
         self.clip = clip
         self.accumulate = accumulate
@@ -65,6 +70,8 @@ class Engine:
 
     def place(self, batch: Batch) -> Batch:
         """The batch on the engine's device."""
+        if not isinstance(batch, Batch):
+            raise InvalidValue(f"a {type(batch).__name__} is no batch; give `Batch(x, y)`")
         return batch.to(self.device)
 
     def placed(self, batches: Iterable[Batch]) -> Iterable[Batch]:

@@ -75,6 +75,10 @@ def check_range(
     owner: str, name: str, value: float, low: float, high: float, *, open_low: bool = False
 ) -> None:
     """Raise `InvalidValue` unless low <= value <= high (low < value where `open_low`)."""
-    if not (low < value if open_low else low <= value) or not value <= high:
+    try:
+        inside = (low < value if open_low else low <= value) and value <= high
+    except TypeError as error:  # a text, None, a list
+        raise InvalidValue(f"{owner}: {name} is {value!r}; it must be a number") from error
+    if not inside:
         left = "(" if open_low else "["
         raise InvalidValue(f"{owner}: {name} is {value!r}; it must lie in {left}{low}, {high}]")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perdure.errors import CheckpointMismatch
+from perdure.errors import CheckpointMismatch, InvalidValue
 
 Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -22,6 +22,11 @@ class NamedOptimiser:
     """
 
     def __init__(self, factory: Factory, params: Mapping[str, nn.Parameter]) -> None:
+        if not callable(factory):
+            raise InvalidValue(
+                f"optimizer is an object of {type(factory).__name__} that is made already, and a "
+                "model may grow; give what makes one, such as `partial(torch.optim.Adam, lr=1e-3)`"
+            )
         self._factory = factory
         self._params: dict[str, nn.Parameter] = {}
         self.torch = self._make(list(params), params)

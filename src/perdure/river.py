@@ -16,7 +16,7 @@ from torch import Tensor
 
 from perdure import checkpoint, nets
 from perdure.batch import Batch
-from perdure.errors import check_range, require
+from perdure.errors import InvalidValue, check_range, require
 from perdure.learner import Learner
 from perdure.method import Method
 
@@ -179,8 +179,17 @@ class ContinualClassifier(base.Classifier):
                 if len(self._places) < self.inputs:
                     continue  # nothing has been learnt of it
                 place = crc32(repr(key).encode()) % self.inputs
-            row[place] += 1.0 if category else float(value)
+            row[place] += 1.0 if category else _number(name, value)
         return row
+
+
+def _number(name: Hashable, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(
+            f"feature {name!r} is {value!r}; give a number or a text, or leave the feature out"
+        ) from error
 
 
 def _plain(rows: list[tuple[Tensor, int]]) -> list[tuple[list[float], int]]:

@@ -138,3 +138,8 @@ def test_what_was_refused_stands_below_the_tables(few: list[Result]) -> None:
     assert text.getvalue().endswith(
         "- icarl (split digits, task): refused: it [bold]cannot[/] be\n"
     )
+
+
+def test_where_nothing_was_measured_there_is_no_empty_table(few: list[Result]) -> None:
+    """What failed stands below, and no head without a line above it."""
+    assert [] == tables(lines([NoResult(few[0].experiment, "failed", "it rained")]))

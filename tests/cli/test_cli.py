@@ -106,6 +106,11 @@ def test_a_run_that_fails_is_recorded_and_the_exit_code_says_so(tmp_path: Path) 
         (["bench", "--kind", "cut"], "kind is 'cut'"),
         (["bench", "--order", "1,two"], "--order takes whole numbers"),
         (["bench", "--set", "strength=3"], "write one as ewc.strength=100"),
+        (["bench", "--set", "ewc.strength=much"], "strength is 'much'; it must be a number"),
+        (["bench", "--set", "ewc.strength=-1"], "strength is -1; it must lie in [0, inf]"),
+        (["bench", "--data", "mnst"], "did you mean 'mnist'"),
+        (["bench", "--device", "gpu"], "device is 'gpu'; it must be 'cpu'"),
+        (["bench", "--tasks", "3"], "10 classes do not divide into 3 tasks, but into 1, 2, 5, 10"),
         (["methods", "ewcc"], "did you mean 'ewc'"),
         (["report", "/nowhere"], "there is no /nowhere/results.csv"),
     ],
@@ -113,10 +118,12 @@ def test_a_run_that_fails_is_recorded_and_the_exit_code_says_so(tmp_path: Path) 
 def test_a_mistake_is_one_sentence_and_exit_code_2(
     arguments: list[str],
     said: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On standard error, without a traceback."""
+    """On standard error, without a traceback, and before any run begins."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["perdure", *arguments])
     with pytest.raises(SystemExit) as end:
         cli.main()

@@ -408,6 +408,15 @@ def test_several_files_are_counted_together(shop: Path, tmp_path: Path) -> None:
     assert (6, 6) == tuple(json.loads(done.stdout)[name] for name in ("rows", "stored"))
 
 
+def test_a_narrow_terminal_cuts_nothing(shop: Path) -> None:
+    """An id that is needed to revoke a token goes on in the next line."""
+    invoked("tokens", "create", "me", "--roles", "admin", "-C", str(shop))
+    runner = CliRunner(env={"COLUMNS": "50", "TERM": "dumb"})
+    done = runner.invoke(cli.app, ["tokens", "list", "-C", str(shop)])
+    assert 0 == done.exit_code
+    assert "…" not in done.stdout
+
+
 @pytest.mark.parametrize("why", ["frozen by operator: wait", "the mode is observe"])
 def test_an_update_that_may_not_begin_says_so(made: Path, shop: Path, why: str) -> None:
     """With exit code 2, and no version more."""

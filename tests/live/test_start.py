@@ -197,6 +197,17 @@ def test_any_schema_survives_being_written(columns, classes, fields, room):
     assert schema == Settings.parse(as_toml(schema)).schema_
 
 
+def test_parts_that_no_sample_tells_are_offered():
+    """A schema is fixed once rows are stored, so ids and subjects must be thought of before."""
+    for fields in (Fields(), Fields(id="order", label="kind")):
+        lines = as_toml(Schema(kind="tensor", shape=(2,), open=True, fields=fields)).splitlines()
+        offered = {line.split()[1] for line in lines if line.startswith("# ")}
+        assert {"id", "time", "subject", "source"} - fields.named().keys() == offered
+        taken = "\n".join(line.removeprefix("# ") for line in lines)
+        held = Settings.parse(taken).schema_.fields
+        assert {"id", "time", "subject", "source"} <= held.named().keys()
+
+
 def test_other_kinds_survive_being_written():
     """Shape, dtype, length, sizes, tasks."""
     for schema in (

@@ -137,7 +137,7 @@ def test_a_champion_that_learnt_from_an_erased_subject_is_a_warning(tmp_path: Pa
         learnt = project.database.value("SELECT subject FROM rows WHERE part = 'train'")
         erasure.erase(project, learnt, "me")
         assert any("version 1, which serves, learnt from a subject" in w for w in warnings(project))
-        assert any("--rebuild exact" in w for w in warnings(project))
+        assert any("erase --subject ID --rebuild exact" in w for w in warnings(project))
 
 
 def test_bytes_that_wait_to_be_written_over_are_a_warning(tmp_path: Path) -> None:

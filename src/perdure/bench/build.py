@@ -66,6 +66,27 @@ def build(experiment: Experiment) -> tuple[Stream, Learner]:
     return stream, learner
 
 
+def foresee(experiments: Iterable[Experiment]) -> None:
+    """Refuse, before the first run, mistakes that all runs of a method or a scenario would make.
+
+    Pairs that cannot work together are no mistake: their runs say so.
+
+    Raises:
+        InvalidValue: an unknown data set or device, a setting out of range, or tasks into which
+            the classes do not divide.
+        DataUnavailable: the data set is neither here nor downloadable.
+    """
+    seen = set()
+    for one in experiments:
+        Engine(one.device, one.precision)
+        if one.group not in seen:
+            seen.add(one.group)
+            presets.make(one.method, one.resolved)
+            data = loaded(one.data, None)
+            if one.kind in ("split", "gradual"):
+                split(data, one.tasks, one.scenario, order=one.order)
+
+
 def stream_of(experiment: Experiment) -> Stream:
     """The tasks, in their order; with rows held out of each where the experiment says so.
 

@@ -127,9 +127,10 @@ def mean(line: Line, name: str) -> float:
 
 
 def tables(found: Sequence[Line]) -> list[Table]:
-    """One table for each stream and scenario, for `rich` to print."""
+    """One table for each stream and scenario that has a result, for `rich` to print."""
     made = []
-    for stream, scenario in dict.fromkeys((line.stream, line.scenario) for line in found):
+    done = (line for line in found if line.results)
+    for stream, scenario in dict.fromkeys((line.stream, line.scenario) for line in done):
         table = Table(
             title=f"{stream}, scenario {scenario}",
             title_justify="left",

@@ -182,11 +182,13 @@ def _run(
     console: Console,
     trackers: list[Guarded],
 ) -> int:
+    from perdure.bench.build import foresee
     from perdure.bench.grids import pending, run_grid
     from perdure.bench.progress import follow
     from perdure.bench.tracking import tracked
 
     left = pending(experiments, out)
+    foresee(left)
     if len(left) < len(experiments):
         done = len(experiments) - len(left)
         said = f"{done} of {len(experiments)} runs are in {out} already."

@@ -59,7 +59,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     """A table of plain values under its title; None is shown as a dash."""
     made = Table(header_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        made.add_column(Text(column))
+        made.add_column(Text(column), overflow="fold")
     for row in rows:
         made.add_row(*[Text("-" if cell is None else str(cell)) for cell in row])
     return Group(Text(title, style="bold"), made)

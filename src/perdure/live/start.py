@@ -139,8 +139,14 @@ def as_toml(schema: Schema) -> str:
         held["columns"] = [a | b for a, b in zip(types, held["columns"], strict=True)]
     said = {"kind": schema.kind, "open": schema.open, "classes": [], **held}
     lines = ["[schema]", *(_setting(key, value) for key, value in said.items())]
-    if fields:
-        lines += ["", "[schema.fields]", *(_setting(key, value) for key, value in fields.items())]
+    named = [_setting(key, value) for key, value in fields.items()]
+    offered = [line for key, line in OFFERED.items() if key not in fields]
+    lines += [
+        "",
+        "[schema.fields]  # what columns of files are, besides features",
+        *named,
+        *offered,
+    ]
     return "\n".join(lines)
 
 
@@ -158,6 +164,14 @@ COMMENTS = {
     "ignore": "columns of files to leave out",
     "features": "the column of files to learn from",
 }
+
+OFFERED = {
+    "id": '# id = "order_id"  # names a row, for labels that come later; else id or row_id',
+    "time": '# time = "day"  # of the event, ISO 8601 or seconds; else event_time or timestamp',
+    "subject": '# subject = "customer"  # whom `perdure erase` forgets; else subject or user_id',
+    "source": '# source = "shop"  # who sent the row; else source',
+}
+"""Parts of a row that no sample tells: the schema is fixed once rows are stored."""
 
 
 def _setting(key: str, value: Any) -> str:

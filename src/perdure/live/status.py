@@ -60,7 +60,7 @@ def warnings(project: Project) -> list[str]:
     if champion is not None and champion.tainted is not None:
         found.append(
             f"version {champion.version}, which serves, learnt from a subject who was erased "
-            "since; `perdure erase --rebuild exact` trains it again without"
+            "since; `perdure erase --subject ID --rebuild exact` trains it again without"
         )
     last = project.jobs.latest(limit=1)
     if last and last[0].state == "failed":

@@ -89,9 +89,11 @@ def _checked(data: Data, order: Sequence[int]) -> list[int]:
 def _groups(order: list[int], tasks: int | Sequence[int]) -> list[tuple[int, ...]]:
     if isinstance(tasks, int):
         if tasks < 1 or len(order) % tasks:
+            fitting = [str(n) for n in range(1, len(order) + 1) if not len(order) % n]
             raise InvalidValue(
-                f"{len(order)} classes do not divide into {tasks} tasks; give the number of "
-                "classes of each task, such as tasks=(4, 3, 3)"
+                f"{len(order)} classes do not divide into {tasks} tasks, but into "
+                f"{', '.join(fitting)}; in Python the number of classes of each task may be given "
+                "too, as tasks=(4, 3, 3)"
             )
         tasks = [len(order) // tasks] * tasks
     if min(tasks, default=0) < 1 or sum(tasks) != len(order):

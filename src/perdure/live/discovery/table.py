@@ -61,7 +61,10 @@ def _useless(held: list[Any], rows: int) -> str | None:
         return "it is empty"
     words = [cell for cell in held if isinstance(cells.number(cell), str)]
     if len(words) == rows >= FEW and len(set(words)) == rows:
-        return "every row has another text there; a category says nothing unless it comes again"
+        return (
+            "every row has another text there, and a category says nothing unless it comes again; "
+            "if it names the row, make it the id under [schema.fields]"
+        )
     if not all(isinstance(cell, str | int | float) for cell in held):
         return "it holds neither numbers nor text"
     return None
