@@ -22,7 +22,7 @@ demo: $(STAMP) ## forget, then remember: the whole idea in under a minute
 	$(BIN)/perdure demo
 
 test: $(STAMP) ## run the tests; slow and GPU tests are left out
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check
