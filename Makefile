@@ -9,6 +9,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 # Small models run fastest on one thread; processes do the work in parallel.
 export OMP_NUM_THREADS = 1
 
+# Without bytecode each process of the tests would compile all that it reads, assertions anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types layers check bench reproduce docs fmt clean
 
@@ -19,7 +22,7 @@ demo: $(STAMP) ## forget, then remember: the whole idea in under a minute
 	$(BIN)/perdure demo
 
 test: $(STAMP) ## run the tests; slow and GPU tests are left out
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from itertools import product
 
 import pytest
@@ -31,6 +32,7 @@ from perdure.methods import (
     LoRA,
     PackNet,
     Progressive,
+    RanPAC,
 )
 from perdure.scenario import Scenario
 from perdure.streams import Stream, split
@@ -346,8 +348,12 @@ def understood(words: str, scenario: Scenario) -> tuple[Architecture, Method]:
     """The pair that "er on a GrowingHead" stands for."""
     name, place = words.split(" on ")
     (architecture,) = (one for one, called in NAMES.items() if called == place)
-    methods = {key: it for it in catalogue(scenario).values() for key in (it.name, repr(it))}
-    return architecture, methods[name]
+    return architecture, offered(scenario)[name]
+
+
+@cache
+def offered(scenario: Scenario) -> dict[str, Method]:
+    return {key: it for it in catalogue(scenario).values() for key in (it.name, repr(it))}
 
 
 def toy_stream(scenario: Scenario) -> Stream:
@@ -357,8 +363,8 @@ def toy_stream(scenario: Scenario) -> Stream:
 
 def toy_learner(cell: Cell, stream: Stream) -> Learner:
     method = deepcopy(catalogue(cell.scenario)[cell.method])
-    if isinstance(method, GDumb):
-        method = GDumb(epochs=1)
+    small = {GDumb: lambda: GDumb(epochs=1), RanPAC: lambda: RanPAC(projections=16)}
+    method = small.get(type(method), lambda: method)()
     return Learner(ready(toy_model(cell.architecture, stream.classes), method), method)
 
 
@@ -383,10 +389,13 @@ def toy_model(architecture: Architecture, classes: int) -> nn.Module:
         Architecture.HEADLESS: lambda: nets.NoHead(8),
         Architecture.OTHER: lambda: nn.Linear(8, classes),
     }.get(architecture, lambda: nets.GrowingHead(8))()
-    encoder = nets.Transformer(nets.Patches((1, 1, INPUTS), 1, 8), depth=1, heads=2)
     backbone = {
         Architecture.LORA: lambda: nets.lora(nets.MLP(INPUTS, (8,)), rank=2),
-        Architecture.PROMPTED: lambda: nets.Prompted(encoder, 2),
-        Architecture.POOL: lambda: nets.PromptPool(encoder, 4, 1, 2),
+        Architecture.PROMPTED: lambda: nets.Prompted(encoder(), 2),
+        Architecture.POOL: lambda: nets.PromptPool(encoder(), 4, 1, 2),
     }.get(architecture, lambda: nets.MLP(INPUTS, (8,)))()
     return nets.Classifier(backbone, head)
+
+
+def encoder() -> nn.Module:
+    return nets.Transformer(nets.Patches((1, 1, INPUTS), 1, 8), depth=1, heads=2)

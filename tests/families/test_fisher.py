@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -319,32 +316,3 @@ def test_what_has_no_weight_is_free() -> None:
     torch.testing.assert_close(params["0"].grad, torch.full((2,), -2.0, dtype=torch.float64))
     assert params["1"].grad is None
     assert distance(params, {}, {}) == 0
-
-
-SCRIPT = """
-import torch
-from torch import nn
-from perdure import Batch, Engine, Learner, Ranks
-from perdure.families.fisher import fisher
-torch.set_num_threads(1)
-ranks = Ranks("gloo")
-torch.manual_seed(0)
-model, x, y = nn.Linear(4, 3), torch.randn(8, 4), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
-shard = slice(0, 3) if ranks.rank == 0 else slice(3, 8)
-ours = fisher(Learner(model, engine=Engine(ranks=ranks)), [Batch(x[shard], y[shard])])
-alone = fisher(Learner(model), [Batch(x, y)])
-for name in alone:
-    torch.testing.assert_close(ours[name], alone[name])
-print("agreed", flush=True)
-"""
-
-
-@pytest.mark.ranks
-def test_ranks_count_by_their_rows(tmp_path: Path) -> None:
-    """3 rows on one rank and 5 on the other give the Fisher of all 8 on one."""
-    (tmp_path / "ranks.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", "--local-addr=127.0.0.1", str(tmp_path / "ranks.py")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("agreed") == 2

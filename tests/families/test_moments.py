@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -169,41 +167,6 @@ def test_state_does_not_grow_with_rows() -> None:
 
 
 # -- ranks ---------------------------------------------------------------------------------------
-
-SCRIPT = """
-import sys; sys.path.insert(0, {here!r})
-import torch; torch.set_num_threads(1)
-from perdure import Engine, Ranks
-from perdure.families.moments import Moments
-from test_moments import KINDS, held, rows
-ranks = Ranks("gloo")
-f, y, task = rows(3)
-mine = y < 4 if ranks.rank == 0 else y >= 4  # no label is on both
-for kind in KINDS:
-    own = Moments(kind)
-    own.add(f[mine], y[mine])
-    found, whole = own.over(Engine(ranks=ranks)).state_dict(), held(kind, f, y, [40]).state_dict()
-    for name, total in whole.items():
-        torch.testing.assert_close(found[name], total, rtol=1e-12, atol=1e-12)
-none = Moments("each", per_task=True)
-if ranks.rank == 1:
-    none.add(f, y, task)
-found = none.over(Engine(ranks=ranks))
-assert found.rows == 40 and found.tasks.unique().tolist() == [0, 1, 2]
-print("agreed", flush=True)
-"""
-
-
-@pytest.mark.ranks
-def test_ranks_with_other_labels_end_with_the_same_sums(tmp_path: Path) -> None:
-    """Those of all rows on every rank, even where one rank has none."""
-    from tests.test_ranks import run_ranks
-
-    script = tmp_path / "ranks.py"
-    script.write_text(SCRIPT.format(here=str(Path(__file__).parent)))
-    done = run_ranks(script)
-    assert 0 == done.returncode, done.stderr[-3000:]
-    assert 2 == done.stdout.count("agreed")
 
 
 def test_one_alone_keeps_its_own() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -17,6 +17,7 @@ from perdure.errors import InvalidValue
 SGD = partial(torch.optim.SGD, lr=0.1)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_a_conflicting_gradient_loses_exactly_its_part_against_the_memory(seed) -> None:
     """Eq. 11 from torch's own gradients: the weights move by g - (g.r / r.r) r, otherwise by g."""

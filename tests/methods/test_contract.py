@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -98,7 +99,16 @@ def test_every_method_is_under_contract() -> None:
 @pytest.mark.parametrize("name", MAKES)
 def test_a_method_keeps_the_contract(name: str, check: Callable[[testing.Make], None]) -> None:
     """Each promise of the contract, for each method."""
+    if check is testing.check_bounded_state:
+        check = partial(testing.check_bounded_state, steps=100)
     check(MAKES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAKES)
+def test_the_state_stays_bounded_for_long(name: str) -> None:
+    """Over as many steps as the contract asks for by itself."""
+    testing.check_bounded_state(MAKES[name])
 
 
 @pytest.mark.parametrize(

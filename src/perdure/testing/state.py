@@ -44,8 +44,8 @@ def check_copies_live_apart(make: Make) -> None:
     assert_same_state(learner.state_dict(), twin.state_dict(), "the copy went another way")
 
 
-def check_bounded_state(make: Make) -> None:
-    """Between step 500 and step 1,000 of one task, the state does not grow."""
+def check_bounded_state(make: Make, steps: int = 500) -> None:
+    """Between step `steps` and twice as many of one task, the state does not grow."""
     together = as_methods(make)
     if not all(method.bounded for method in together):
         return
@@ -54,10 +54,10 @@ def check_bounded_state(make: Make) -> None:
     play(learner, events[:-1])
     _, observed = events[-2]
     rows = Batch(observed.x, observed.y, observed.task)
-    for _ in range(500):
+    for _ in range(steps):
         learner.observe(rows)
     midway = sum(method.state_bytes() for method in learner.methods)
-    for _ in range(500):
+    for _ in range(steps):
         learner.observe(rows)
     after = sum(method.state_bytes() for method in learner.methods)
     assert after == midway, f"{learner}: the state grew from {midway} to {after} bytes"

@@ -24,7 +24,7 @@ def check_ranks_agree(make: Make, engine: Engine) -> None:
     ranks = engine.ranks
     assert ranks is not None
     learner = toy_learner(make, engine=engine, seed=ranks.rank)
-    for kind, what in toy_events(make):
+    for kind, what in toy_events(make, rows=20):
         shard = what[ranks.rank :: ranks.size]
         learner.consolidate(shard) if kind == "consolidate" else learner.observe(shard)
     mine = {name: p.detach() for name, p in learner.params.items()}
