@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.live import tiny
+from torch import nn
 
 from perdure.batch import Batch
 from perdure.errors import UnseenClass
@@ -163,3 +167,16 @@ def test_a_text_is_the_sum_of_its_trigrams():
 def encoded_example(kind):
     schema = schema_of(kind)
     return schema.encode_many([schema.example()])
+
+
+def test_an_edit_of_the_model_is_seen_at_once(tmp_path: Path) -> None:
+    """Within the second, at the same length: what Python's bytecode would take for no edit."""
+    model = tmp_path / "model.py"
+    with tiny.project(tmp_path) as project:
+        before = model.stat()
+        assert project.model().training
+        model.write_text(model.read_text().replace("0.1", "0.7"))
+        os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
+        drops = [m.p for m in project.model().modules() if isinstance(m, nn.Dropout)]
+    assert [0.7] == drops
+    assert not (tmp_path / "__pycache__").exists()

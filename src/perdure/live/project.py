@@ -7,8 +7,9 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Self
 
 import torch
@@ -177,7 +178,8 @@ class Project:
                 f"learner.model is {self.settings.learner.model!r}; it must be 'file:function' "
                 f"with a file {path}"
             )
-        spec = importlib.util.spec_from_file_location(f"perdure_project_{name}", path)
+        loader = _FromSource(f"perdure_project_{name}", str(path))
+        spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
         assert spec is not None and spec.loader is not None  # noqa: S101, PT018
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -185,6 +187,13 @@ class Project:
             raise InvalidValue(f"{path} has no function {function!r}, which learner.model names")
         factory: Callable[..., nn.Module] = getattr(module, function)
         return factory
+
+
+class _FromSource(SourceFileLoader):
+    """Python's own loader, without bytecode: an edit within a second of the last could miss it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def method_named(said: dict[str, str | int | float | bool | None]) -> Method:
