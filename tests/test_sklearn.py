@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from perdure import methods
+from perdure import methods, nets
 from perdure.errors import InvalidValue
 from perdure.sklearn import ContinualClassifier
 
@@ -80,6 +80,16 @@ def test_methods_are_copied_and_any_may_be_given(digits) -> None:
     again = clone(model).fit(X, y).predict(X_test)
     np.testing.assert_array_equal(first, again)
     assert not mine[0].fisher
+
+
+@pytest.mark.parametrize("network", [None, nets.MLP])
+def test_methods_in_closed_form_answer_from_frozen_features(digits, network) -> None:
+    """Of the columns themselves, or of a network that stays as it was made."""
+    train, test, labels, answers = digits
+    model = ContinualClassifier([methods.SLDA()], network=network, random_state=0)
+    in_pairs(model, train, labels)
+    assert model.score(test, answers) > 0.9
+    assert [] == list(model.learner_.params)
 
 
 def test_boundaries_may_be_drawn_by_hand(digits) -> None:

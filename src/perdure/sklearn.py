@@ -18,6 +18,7 @@ from torch import nn
 
 from perdure import nets
 from perdure.errors import InvalidValue, require
+from perdure.families.analytic import Analytic
 from perdure.learner import Learner
 from perdure.method import Method
 from perdure.optimiser import Factory
@@ -40,7 +41,8 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             (`ER(capacity=500)`), `()` is naive fine-tuning. They are copied, never written to.
         hidden: widths of the hidden layers of the default network.
         network: makes the backbone from the number of input features instead: any module with
-            `out_features`.
+            `out_features`. Methods in closed form alone (NCM, SLDA, Ridge, RanPAC, FeCAM) take it
+            as it is, frozen, and where there is none the columns themselves.
         optimizer: makes the optimiser from parameters; None is Adam at 1e-3.
         batch_size: rows an update.
         epochs: passes over the rows of each `fit` or `partial_fit`.
@@ -178,16 +180,24 @@ class ContinualClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._closed = classes is not None
         self.classes_ = np.unique(self._order) if self._order else np.array([])
         self._random = torch.Generator().manual_seed(seed).get_state()
+        methods = self._methods()
+        closed_form = bool(methods) and all(isinstance(method, Analytic) for method in methods)
         with self._own_random_state():
-            make = self.network or partial(nets.MLP, hidden=tuple(self.hidden))
-            backbone: Any = make(features)
-            head = nets.GrowingHead(backbone.out_features, range(len(self._order)))
             self.learner_ = Learner(
-                nets.Classifier(backbone, head),
-                *self._methods(),
+                self._model(features, closed_form=closed_form),
+                *methods,
                 optimizer=self.optimizer or partial(torch.optim.Adam, lr=1e-3),
                 seed=seed,
             )
+
+    def _model(self, features: int, *, closed_form: bool) -> nets.Classifier:
+        plain = nets.Flat if closed_form else partial(nets.MLP, hidden=tuple(self.hidden))
+        backbone: Any = (self.network or plain)(features)
+        if closed_form:
+            backbone.requires_grad_(False)
+            return nets.Classifier(backbone, nets.NoHead(backbone.out_features))
+        head = nets.GrowingHead(backbone.out_features, range(len(self._order)))
+        return nets.Classifier(backbone, head)
 
     def _methods(self) -> list[Method]:
         if self.methods is None:

@@ -87,8 +87,11 @@ class Registry:
         row = self.database.one("SELECT * FROM versions WHERE version = ?", (number,))
         if row is None:
             known = ", ".join(self.aliases()) or "none yet"
+            numbers = [version.version for version in self.all()] or [0]
             raise NotFound(
-                f"there is no such version; aliases: {known}", field="version", value=name
+                f"there is no such version; the last is {numbers[-1]}; aliases: {known}",
+                field="version",
+                value=name,
             )
         return _version(row)
 
