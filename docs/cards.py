@@ -29,6 +29,10 @@ ADVICE = (
     "scratch. With a pretrained encoder, the closed-form methods (family *analytic*) come "
     "first: see [which method](../which-method.md)."
 )
+SOLUTION = (
+    "The cost of closed forms leaves out what they solve at their first answer after a task: "
+    "[how much](../../benchmarks/results/README.md)."
+)
 OTHERS = (
     "Final average accuracy in percent on the whole Split Fashion-MNIST under the reference's own "
     "protocol, theirs one run; a gap beyond 2.5 points is bold. "
@@ -138,7 +142,8 @@ def numbers(name: str, found: dict[str, Any]) -> str:
             str(line["seeds"]),
         )
         rows.append(f"| {scenario} | {' | '.join(cells)} |")
-    return "\n".join([*rows, "", source(found)])
+    lacking = f" {SOLUTION}" if PRESETS[name].closed_form else ""
+    return "\n".join([*rows, "", source(found) + lacking])
 
 
 def overview(found: dict[str, Any]) -> str:
@@ -146,7 +151,7 @@ def overview(found: dict[str, Any]) -> str:
     parts = [
         "# Which method?",
         ADVICE,
-        source(found),
+        f"{source(found)} {SOLUTION}",
     ]
     for scenario in SCENARIOS:
         lines = [line for line in found["lines"] if line["scenario"] == scenario and line["seeds"]]
