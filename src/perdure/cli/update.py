@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -51,6 +52,8 @@ def update(
     from perdure.live.conclusion import verdict_of
     from perdure.live.updater import waited_for
 
+    # What it warns of is the job's own error, which is said below.
+    logging.getLogger("perdure.live.updater").setLevel(logging.ERROR)
     with opened(directory) as project:
         if dry_run:
             new = project.log.count(getattr(project.registry.champion(), "upto", 0))
