@@ -15,7 +15,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from options import options
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from perdure import Batch, Engine, Learner, Method, memory, methods, nets
 from perdure.families.fisher import fisher
@@ -120,19 +121,24 @@ def observing(learner: Learner, rows: Rows, task: int | None = None) -> Callable
     return work
 
 
-def bare(size: int) -> Rounds:
-    """A learner without methods."""
-    rows = batches(size, 25 if size > 1 else 100)
-    model = plain()
+def by_hand(model: nn.Module, rows: Iterable[tuple[Tensor, Tensor]]) -> Callable[[], None]:
+    """All rows once, by the loop that everybody writes."""
     optimiser = SGD(model.parameters())
 
-    def theirs() -> None:
+    def work() -> None:
         for x, y in rows:
             optimiser.zero_grad()
             F.cross_entropy(model(x), y).backward()
             optimiser.step()
 
-    return race("step", len(rows), observing(Learner(network(), optimizer=SGD), rows), theirs)
+    return work
+
+
+def bare(size: int) -> Rounds:
+    """A learner without methods."""
+    rows = batches(size, 25 if size > 1 else 100)
+    ours = observing(Learner(network(), optimizer=SGD), rows)
+    return race("step", len(rows), ours, by_hand(plain(), rows))
 
 
 def method(name: str) -> Rounds:
@@ -166,6 +172,16 @@ def compiled(inputs: int, hidden: int) -> Rounds:
     fast = Learner(network(inputs, hidden), optimizer=SGD, engine=Engine(compile=True))
     eager = Learner(network(inputs, hidden), optimizer=SGD)
     return race("step", len(rows), observing(fast, rows), observing(eager, rows))
+
+
+def compiled_beside_a_loader(inputs: int, hidden: int) -> Rounds:
+    """Engine(compile=True) against an eager loop over a `DataLoader`, as tutorials write it."""
+    rows = batches(64, 25, inputs)
+    fast = Learner(network(inputs, hidden), optimizer=SGD, engine=Engine(compile=True))
+    data = TensorDataset(*(torch.cat(column) for column in zip(*rows, strict=True)))
+    loader = DataLoader(data, batch_size=64, shuffle=True)
+    theirs = by_hand(plain(inputs, hidden), loader)
+    return race("step", len(rows), observing(fast, rows), theirs)
 
 
 def reservoir_insert() -> Rounds:
@@ -242,6 +258,8 @@ CASES: dict[str, tuple[Callable[[], Rounds], float]] = {
     **{name: (partial(method, name), 1.10) for name in METHODS},
     "compiled 784-256-256 / eager": (partial(compiled, 784, 256), 1 / 1.4),
     "compiled 384-64-64 / eager": (partial(compiled, 384, 64), 1 / 1.4),
+    "compiled 784-256-256 / loader": (partial(compiled_beside_a_loader, 784, 256), 1 / 1.4),
+    "compiled 384-64-64 / loader": (partial(compiled_beside_a_loader, 384, 64), 1 / 1.4),
     "reservoir insert / loop": (reservoir_insert, 1.0),
     "reservoir draw / stack": (reservoir_draw, 1.0),
     "fisher / row by row": (row_by_row, 1 / 8),
